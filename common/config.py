@@ -1,0 +1,105 @@
+"""Settings that both servers share. Read once at start from `FACEPASS_*` variables, then passed down."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1024 * 1024
+
+
+class SettingsBlock(BaseModel):
+    """A group of settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class DatabaseSettings(SettingsBlock):
+    """Where the data is."""
+
+    dsn: SecretStr = SecretStr("")
+    """Postgres >= 16 with pgvector >= 0.8: `postgresql://user:password@host:5432/facepass`. Empty: the standalone
+    runs its own embedded Postgres; the separate servers refuse to start."""
+    migration_dsn: SecretStr = SecretStr("")
+    """The same database as a role that owns the schema, for `facepass-server migrate`. Empty means `dsn`."""
+    pool_size: int = Field(default=10, ge=1, le=200)
+    """Most connections of one server process."""
+    acquire_timeout_s: float = Field(default=5.0, gt=0, le=300)
+    """Longest wait for a free connection before a call is answered UNAVAILABLE."""
+    statement_timeout_s: float = Field(default=30.0, gt=0, le=3600)
+    """Longest run of one statement."""
+
+
+class EngineSettings(SettingsBlock):
+    """What turns images into faces."""
+
+    kind: Literal["auto", "onnx", "starter", "fake"] = "auto"
+    """`onnx`: an InsightFace pack; `starter`: dlib, no download; `fake`: for tests. `auto`: `onnx` where a pack is
+    named, else `starter`."""
+    pack: str = ""
+    """Name of an InsightFace pack (`buffalo_l`, `buffalo_s`, `antelopev2`) or the folder of one."""
+    model_root: Path = Path("~/.insightface")
+    """Folder that named packs are kept in, as `models/<name>` below it (InsightFace's own layout)."""
+    accept_license: bool = False
+    """Accept the licence of a named pack, so that a server may download it at start where it is absent."""
+    providers: list[str] = Field(default_factory=list)
+    """onnxruntime execution providers in order of preference, as a JSON list. Empty: CUDA where there is one, else CPU."""
+    workers: int = Field(default=0, ge=0, le=256)
+    """Worker processes, each with its own single-threaded models. 0 means one per CPU core."""
+    queue_size: int = Field(default=64, ge=1, le=10_000)
+    """Images that may wait for a worker before callers are made to wait or refused."""
+    image_timeout_s: float = Field(default=60.0, gt=0, le=3600)
+    """Longest work on one image before its worker is replaced and the image answered FAILED."""
+
+
+class ImageLimits(SettingsBlock):
+    """What images are accepted. Anything beyond is rejected with the reason before it is decoded."""
+
+    max_photo_bytes: int = Field(default=32 * MIB, ge=1024, le=512 * MIB)
+    """Largest photo to index."""
+    max_probe_bytes: int = Field(default=16 * MIB, ge=1024, le=512 * MIB)
+    """Largest image to search with."""
+    max_pixels: int = Field(default=100_000_000, ge=10_000, le=1_000_000_000)
+    """Most pixels of an image."""
+    max_side: int = Field(default=30_000, ge=64, le=65_535)
+    """Longest side of an image, in pixels."""
+    min_side: int = Field(default=16, ge=1, le=1024)
+    """Shortest side of an image that could hold a face, in pixels."""
+    max_jpeg_scans: int = Field(default=100, ge=1, le=10_000)
+    """Most scans of a progressive JPEG."""
+
+
+class ServerSettings(SettingsBlock):
+    """One gRPC server."""
+
+    listen: str
+    """Address and port of the gRPC server. Port 0 takes any free one."""
+    metrics_listen: str
+    """Address and port of the Prometheus endpoint (`/metrics`). Empty means none."""
+    shutdown_grace_s: float = Field(default=20.0, ge=0, le=3600)
+    """How long calls in flight may take to finish after a stop was asked for."""
+
+
+class LogSettings(SettingsBlock):
+    """Logs are JSON lines on standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe level that is logged."""
+
+
+class CommonSettings(BaseSettings):
+    """What every FacePass server reads."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FACEPASS_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+    )
+
+    database: DatabaseSettings = DatabaseSettings()
+    engine: EngineSettings = EngineSettings()
+    limits: ImageLimits = ImageLimits()
+    log: LogSettings = LogSettings()

@@ -1,0 +1,170 @@
+"""Errors whose text may be shown to a caller.
+
+Each class has a stable reason; `common.rpc.status` turns it into a gRPC status. Messages never carry internals,
+other events' data or secrets: what a class is given is what the caller sees.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class FacePassError(Exception):
+    """Root of all errors that FacePass answers with."""
+
+    reason: ClassVar[str] = "INTERNAL"
+
+    def __init__(self, message: str, *, metadata: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.metadata = dict(metadata or {})
+
+
+class InvalidArgument(FacePassError):
+    """A field of the request is malformed."""
+
+    reason = "INVALID_ARGUMENT"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}", metadata={"field": field})
+        self.field = field
+        self.description = message
+
+
+class InvalidImage(FacePassError):
+    """The bytes are no image that FacePass reads."""
+
+    reason = "INVALID_IMAGE"
+
+
+class ImageUnsupported(InvalidImage):
+    """Not a JPEG, PNG or WebP."""
+
+    reason = "IMAGE_UNSUPPORTED"
+
+
+class ImageEmpty(InvalidImage):
+    """No bytes at all."""
+
+    reason = "IMAGE_EMPTY"
+
+
+class ImageTruncated(InvalidImage):
+    """The image ends too early."""
+
+    reason = "IMAGE_TRUNCATED"
+
+
+class ImageCorrupt(InvalidImage):
+    """The image is damaged."""
+
+    reason = "IMAGE_CORRUPT"
+
+
+class ImageTooLarge(InvalidImage):
+    """Over the limit of bytes, pixels, sides, scans or frames."""
+
+    reason = "IMAGE_TOO_LARGE"
+
+
+class ImageTooSmall(InvalidImage):
+    """Too few pixels to hold a face."""
+
+    reason = "IMAGE_TOO_SMALL"
+
+
+class ContentMismatch(FacePassError):
+    """The bytes are not those that the header announced."""
+
+    reason = "CONTENT_MISMATCH"
+
+
+class IncompleteUpload(FacePassError):
+    """The photo's last chunk never came."""
+
+    reason = "INCOMPLETE_UPLOAD"
+
+
+class NotFound(FacePassError):
+    """Nothing has this name."""
+
+    reason = "NOT_FOUND"
+
+
+class EventNotFound(NotFound):
+    reason = "EVENT_NOT_FOUND"
+
+
+class PhotoNotFound(NotFound):
+    reason = "PHOTO_NOT_FOUND"
+
+
+class FaceNotFound(NotFound):
+    reason = "FACE_NOT_FOUND"
+
+
+class AlreadyExists(FacePassError):
+    """The name is taken."""
+
+    reason = "ALREADY_EXISTS"
+
+
+class EventAlreadyExists(AlreadyExists):
+    reason = "EVENT_ALREADY_EXISTS"
+
+
+class PhotoIdConflict(AlreadyExists):
+    """The photo id is taken by other bytes."""
+
+    reason = "PHOTO_ID_CONFLICT"
+
+
+class IdempotencyMismatch(AlreadyExists):
+    """The request id was used with other content."""
+
+    reason = "IDEMPOTENCY_MISMATCH"
+
+
+class EtagMismatch(FacePassError):
+    """Somebody else changed it meanwhile."""
+
+    reason = "ETAG_MISMATCH"
+
+
+class PackMismatch(FacePassError):
+    """Templates of different packs are never compared."""
+
+    reason = "PACK_MISMATCH"
+
+
+class Overloaded(FacePassError):
+    """Over a limit; try again after `retry_after_s`."""
+
+    reason = "OVERLOADED"
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class DatabaseUnavailable(FacePassError):
+    """The database cannot be reached right now."""
+
+    reason = "DATABASE_UNAVAILABLE"
+
+
+class ProcessingFailed(FacePassError):
+    """FacePass failed on one image: a worker crashed or took too long. Nothing was stored."""
+
+    reason = "PROCESSING_FAILED"
+
+
+class PackUnavailable(FacePassError):
+    """The model pack cannot be loaded. Said at start, never to a caller."""
+
+    reason = "PACK_UNAVAILABLE"
+
+
+class SetupError(FacePassError):
+    """Something about the installation must be put right before a server can start. Says what."""
+
+    reason = "SETUP"
