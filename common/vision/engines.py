@@ -1,0 +1,30 @@
+"""The one place that picks an engine."""
+
+from typing import assert_never
+
+from common.config import EngineSettings
+from common.vision.types import Engine
+
+
+def load_engine(settings: EngineSettings, *, threads: int = 1) -> Engine:
+    """Load the engine that the settings name, with its models.
+
+    threads: threads that one inference may use. Only the chosen engine's libraries are imported. Raises
+    PackUnavailable with what to do if its models or libraries are not there.
+    """
+    kind = settings.kind
+    if kind == "auto":
+        kind = "onnx" if settings.pack else "starter"
+    if kind == "onnx":
+        from common.vision.onnx_engine import OnnxEngine
+
+        return OnnxEngine.load(settings, threads=threads)
+    if kind == "starter":
+        from common.vision.starter_engine import StarterEngine
+
+        return StarterEngine()
+    if kind == "fake":
+        from common.vision.fake_engine import FakeEngine
+
+        return FakeEngine()
+    assert_never(kind)
