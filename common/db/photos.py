@@ -1,0 +1,123 @@
+"""Rows of `photo` and `face` as domain values, and back."""
+
+import json
+from collections.abc import Iterable, Sequence
+
+import asyncpg
+import numpy as np
+
+from common.photo import Photo, PhotoInfo, PhotoState, StoredFace
+from common.vision.types import Box, Detection, Face, FaceReason, Quality
+
+
+def face_from_row(row: asyncpg.Record) -> StoredFace:
+    """A row of `face` without its template."""
+    landmarks = np.array(row["landmarks"], dtype=np.float32).reshape(5, 2)
+    return StoredFace(
+        row["face_no"],
+        row["photo_no"],
+        Detection(
+            Box(row["x"], row["y"], row["width"], row["height"]), landmarks, row["detection_score"]
+        ),
+        Quality(
+            row["quality_score"],
+            row["sharpness"],
+            row["brightness"],
+            row["yaw"],
+            row["pitch"],
+            row["roll"],
+        ),
+    )
+
+
+def photo_from_row(row: asyncpg.Record, faces: Iterable[StoredFace] = ()) -> Photo:
+    """A row of `photo` with its faces, largest first."""
+    return Photo(
+        photo_no=row["photo_no"],
+        info=PhotoInfo(
+            row["photo_id"],
+            row["file_name"],
+            row["source_uri"],
+            row["capture_time"],
+            json.loads(row["attributes"]),
+        ),
+        state=PhotoState(row["state"]),
+        sha256=row["sha256"],
+        size_bytes=row["size_bytes"],
+        width=row["width"],
+        height=row["height"],
+        faces=tuple(sorted(faces, key=lambda f: (-f.detection.box.area, f.face_no))),
+        unindexed=faces_from_json(row["unindexed"]),
+        rejection_reason=row["rejection_reason"],
+        rejection_message=row["rejection_message"],
+        index_time=row["index_time"],
+    )
+
+
+def faces_to_json(faces: Sequence[Face]) -> str:
+    """Faces without a template, for `photo.unindexed`."""
+    return json.dumps([_face_to_list(face) for face in faces], separators=(",", ":"))
+
+
+def _face_to_list(face: Face) -> list[object]:
+    box, quality = face.detection.box, face.quality
+    landmarks = [
+        None if np.isnan(value) else round(float(value), 1)
+        for value in face.detection.landmarks.reshape(-1)
+    ]
+    return [
+        [round(float(v), 1) for v in (box.x, box.y, box.width, box.height)],
+        landmarks,
+        round(float(face.detection.score), 4),
+        [round(float(v), 4) for v in _quality_values(quality)],
+        [reason.value for reason in face.reasons],
+    ]
+
+
+def faces_from_json(text: str) -> tuple[Face, ...]:
+    """What `faces_to_json` wrote."""
+    faces = []
+    for box, landmarks, score, quality, reasons in json.loads(text):
+        points = np.array([np.nan if v is None else v for v in landmarks], dtype=np.float32)
+        detection = Detection(Box(*box), points.reshape(5, 2), score)
+        faces.append(Face(detection, Quality(*quality), tuple(FaceReason(r) for r in reasons)))
+    return tuple(faces)
+
+
+def _quality_values(quality: Quality) -> tuple[float, ...]:
+    return (
+        quality.score,
+        quality.sharpness,
+        quality.brightness,
+        quality.yaw,
+        quality.pitch,
+        quality.roll,
+    )
+
+
+FACE_COLUMNS = (
+    "event_id", "pack_id", "face_no", "photo_no", "version", "x", "y", "width", "height", "detection_score",
+    "quality_score", "sharpness", "brightness", "yaw", "pitch", "roll", "landmarks", "embedding",
+)  # fmt: skip
+
+
+def face_record(
+    event_id: int, pack_id: int, face_no: int, photo_no: int, version: int, face: Face
+) -> tuple[object, ...]:
+    """One face with its template as a record of COPY into `face`, in the order of FACE_COLUMNS."""
+    box = face.detection.box
+    return (
+        event_id,
+        pack_id,
+        face_no,
+        photo_no,
+        version,
+        box.x,
+        box.y,
+        box.width,
+        box.height,
+        face.detection.score,
+        *_quality_values(face.quality),
+        face.detection.landmarks.reshape(-1).tolist(),
+        face.embedding,
+    )

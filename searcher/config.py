@@ -1,0 +1,24 @@
+"""Settings of the query server."""
+
+from pydantic import Field
+
+from common.config import CommonSettings, ServerSettings
+
+
+class SearcherServerSettings(ServerSettings):
+    """The query server."""
+
+    listen: str = "127.0.0.1:50052"
+    """Address and port of the gRPC server. Port 0 takes any free one."""
+    metrics_listen: str = "127.0.0.1:9102"
+    """Address and port of the Prometheus endpoint (`/metrics`). Empty means none."""
+    max_probes: int = Field(default=8, ge=1, le=64)
+    """Most probes of one search."""
+    max_faces: int = Field(default=50, ge=1, le=1000)
+    """Most faces of one probe that are looked at, largest first."""
+
+
+class SearcherSettings(CommonSettings):
+    """Everything that the query server reads."""
+
+    searcher: SearcherServerSettings = SearcherServerSettings()
