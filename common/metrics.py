@@ -1,0 +1,80 @@
+"""All metrics, in one list. No label has unbounded values: no event, no photo, no subject."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+_RPC_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """The metrics of one server, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.rpcs = Counter(
+            "facepass_rpcs", "Calls served", ["method", "code"], registry=registry
+        )
+        self.rpc_seconds = Histogram(
+            "facepass_rpc_seconds",
+            "Time to serve a call",
+            ["method"],
+            buckets=_RPC_BUCKETS,
+            registry=registry,
+        )
+        self.rpcs_in_flight = Gauge(
+            "facepass_rpcs_in_flight", "Calls being served", ["method"], registry=registry
+        )
+        self.photos = Counter(
+            "facepass_photos", "Photos answered, by outcome", ["state"], registry=registry
+        )
+        self.photos_pending = Gauge(
+            "facepass_photos_pending", "Photos being worked on", registry=registry
+        )
+        self.faces = Counter("facepass_faces_indexed", "Templates stored", registry=registry)
+        self.faces_unindexed = Counter(
+            "facepass_faces_unindexed",
+            "Faces seen but not indexed, by reason",
+            ["reason"],
+            registry=registry,
+        )
+        self.stage_seconds = Histogram(
+            "facepass_stage_seconds",
+            "Time of one stage of an image or a search",
+            ["stage"],
+            buckets=_STAGE_BUCKETS,
+            registry=registry,
+        )
+        self.matches = Histogram(
+            "facepass_search_matches",
+            "Matches of a search, all pages",
+            buckets=(0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
+            registry=registry,
+        )
+        self.probes = Counter(
+            "facepass_probes", "Probes, by whether they could be used", ["usable"], registry=registry
+        )
+
+
+@contextmanager
+def metrics_endpoint(metrics: Metrics, listen: str) -> Iterator[int | None]:
+    """Serve `/metrics` on `host:port` from a thread; yields the port, or None when `listen` is empty."""
+    if not listen:
+        yield None
+        return
+    host, _, port = listen.rpartition(":")
+    server, thread = start_http_server(int(port), host.strip("[]"), metrics.registry)
+    try:
+        yield server.server_port
+    finally:
+        _stop(server.shutdown, thread)
+        server.server_close()
+
+
+def _stop(shutdown: object, thread: threading.Thread) -> None:
+    assert callable(shutdown)
+    shutdown()
+    thread.join()

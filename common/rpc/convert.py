@@ -1,0 +1,104 @@
+"""Domain values to messages and back, for what both servers speak."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from enum import Enum
+from typing import TypeVar
+
+import numpy as np
+from google.protobuf import timestamp_pb2
+
+from common.errors import InvalidArgument
+from common.names import PhotoName
+from common.photo import StoredFace
+from common.vision.types import Box, Detection, Face, FaceReason, Quality
+from facepass.v1 import types_pb2 as pb
+
+E = TypeVar("E", bound=Enum)
+_LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
+
+
+def enum_to_domain(message_enum: object, value: int, cls: type[E], field: str) -> E | None:
+    """A wire enum's value as the domain's; None for UNSPECIFIED. Raises InvalidArgument for an unknown number."""
+    prefix = _prefix(message_enum)
+    try:
+        name = message_enum.Name(value).removeprefix(prefix)  # type: ignore[attr-defined]
+    except ValueError:
+        raise InvalidArgument(field, f"{value} is not a value of this enum") from None
+    if name == "UNSPECIFIED":
+        return None
+    return cls(name)
+
+
+def enum_to_wire(message_enum: object, value: Enum) -> int:
+    """The wire's number of a domain enum."""
+    return int(message_enum.Value(_prefix(message_enum) + value.value))  # type: ignore[attr-defined]
+
+
+def _prefix(message_enum: object) -> str:
+    zero: str = message_enum.Name(0)  # type: ignore[attr-defined]
+    return zero.removesuffix("UNSPECIFIED")
+
+
+def timestamp_to_domain(message: timestamp_pb2.Timestamp, field: str) -> datetime:
+    """Raises InvalidArgument outside the years 1 to 9999."""
+    try:
+        return message.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise InvalidArgument(field, "is not a time between the years 1 and 9999") from None
+
+
+def timestamp_to_wire(value: datetime | None) -> timestamp_pb2.Timestamp | None:
+    if value is None:
+        return None
+    message = timestamp_pb2.Timestamp()
+    message.FromDatetime(value)
+    return message
+
+
+def text(value: str, most: int, field: str) -> str:
+    """Check a caller's text. Raises InvalidArgument over `most` characters or with NUL, which Postgres cannot store."""
+    if len(value) > most:
+        raise InvalidArgument(field, f"must be at most {most} characters")
+    if "\x00" in value:
+        raise InvalidArgument(field, "must not contain NUL")
+    return value
+
+
+def box_to_wire(box: Box) -> pb.BoundingBox:
+    return pb.BoundingBox(x=box.x, y=box.y, width=box.width, height=box.height)
+
+
+def detected_to_wire(
+    detection: Detection, quality: Quality, reasons: Iterable[FaceReason] = ()
+) -> pb.DetectedFace:
+    """One detected face; landmarks that the engine does not locate are left out."""
+    points = {
+        name: pb.Point(x=float(x), y=float(y))
+        for name, (x, y) in zip(_LANDMARKS, detection.landmarks, strict=True)
+        if not np.isnan(x)
+    }
+    return pb.DetectedFace(
+        box=box_to_wire(detection.box),
+        landmarks=pb.Landmarks(**points),
+        detection_score=detection.score,
+        quality=pb.FaceQuality(
+            score=quality.score,
+            sharpness=quality.sharpness,
+            brightness=quality.brightness,
+            yaw=quality.yaw,
+            pitch=quality.pitch,
+            roll=quality.roll,
+        ),
+        reasons=[enum_to_wire(pb.FaceReason, reason) for reason in reasons],  # type: ignore[misc]
+    )
+
+
+def analyzed_to_wire(face: Face) -> pb.DetectedFace:
+    return detected_to_wire(face.detection, face.quality, face.reasons)
+
+
+def stored_to_wire(photo: PhotoName, face: StoredFace) -> pb.Face:
+    return pb.Face(
+        name=str(photo.face(face.face_no)), detected=detected_to_wire(face.detection, face.quality)
+    )
