@@ -1,12 +1,19 @@
 # Everything runs in .venv, made from hashed locks. `make help` lists the targets.
-PYTHON ?= python3
+# The first of these that is Python >= 3.11 is taken; `make PYTHON=/path/to/python3` takes another.
+PYTHONS := python3 python3.13 python3.12 python3.11 python3.14 python
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in $(PYTHONS); do $$p -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-SITE = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-PROTOS := $(sort $(wildcard protos/facepass/v1/*.proto))
+BUF_VERSION := 1.75.0
+LAST_RELEASE = $(shell git describe --tags --abbrev=0 2>/dev/null)
+OURS := common indexer searcher standalone client demo tests tools $(patsubst %/,%,$(dir $(firstword $(wildcard bench/*.py))))
+PHOTOS ?=
+SELFIE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos locks format lint test
+.PHONY: help setup run demo test test-full coverage check lint types format protos protos-check \
+  proto-lint proto-breaking buf docs docs-check locks clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -14,19 +21,70 @@ help: ## Show this list.
 setup: $(VENV)/.ready ## Make .venv with everything in it.
 
 $(VENV)/.ready: requirements/dev.lock pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+	@$(or $(PYTHON),false) -c '$(NEW_ENOUGH)' || { echo 'FacePass needs Python >= 3.11: make PYTHON=/path/to/python3'; exit 1; }
+	@echo 'Installing everything into $(VENV), once; this takes a minute or two.' && $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/dev.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-protos: setup ## Generate client/facepass/v1 from protos/.
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I protos -I $(SITE) \
-	  --python_out=client --pyi_out=client --grpc_python_out=client --mypy_grpc_out=client $(PROTOS)
+run: setup ## Run FacePass here: embedded Postgres, Indexer and Searcher.
+	$(BIN)/facepass-server standalone
 
-locks: ## Resolve requirements/dev.lock again.
+demo: setup ## Index an event's photos, search it with selfies, write demo/out/index.html. PHOTOS=dir SELFIE=file: your own.
+	$(BIN)/python -m demo $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(SELFIE),--selfie '$(SELFIE)')
+
+test: setup ## Run the tests, less the slow ones.
+	$(BIN)/pytest -m 'not slow'
+
+test-full: setup buf ## Run every test.
+	$(BIN)/pytest
+
+coverage: setup buf ## Run every test; branch coverage must be at least 85 %.
+	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=85
+
+check: protos-check proto-lint proto-breaking lint types docs-check coverage ## What CI runs.
+
+lint: setup ## ruff: rules and format.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: setup ## mypy, strict, tests included.
+	$(BIN)/mypy $(OURS)
+
+format: setup ## Put the code into shape.
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+protos: setup ## Generate client/facepass/v1 from protos/.
+	$(BIN)/python tools/protos.py generate
+
+protos-check: setup ## Fail when client/facepass/v1 is not what protos/ generates.
+	$(BIN)/python tools/protos.py check
+
+proto-lint: setup buf ## buf lint; skipped, saying so, where buf cannot be had.
+	$(BIN)/python tools/protos.py lint
+
+proto-breaking: setup buf ## buf breaking against the last release.
+	$(BIN)/python tools/protos.py breaking $(LAST_RELEASE)
+
+buf: $(VENV)/node/$(BUF_VERSION) ## Install buf below .venv, where npm is.
+
+$(VENV)/node/$(BUF_VERSION): | setup
+	@mkdir -p $(VENV)/node
+	@if command -v npm >/dev/null; then npm install --silent --no-save --no-package-lock --ignore-scripts \
+	  --prefix $(VENV)/node @bufbuild/buf@$(BUF_VERSION) && touch $@; else echo 'No npm: buf is not installed.'; fi
+
+docs: setup ## Write docs/configuration.md and deploy/env.example from the settings.
+	$(BIN)/python tools/configuration.py
+
+docs-check: setup ## Fail when they are stale.
+	$(BIN)/python tools/configuration.py --check
+
+locks: setup ## Resolve requirements/dev.lock again.
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --universal --generate-hashes --no-header --no-annotate --quiet \
 	  --extra cpu --extra starter --group dev pyproject.toml -o requirements/dev.lock
 
-test: setup ## Run the tests.
-	$(BIN)/pytest
+clean: ## Remove what was made here, less .venv.
+	rm -rf demo/out dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
