@@ -1,4 +1,5 @@
-"""Settings that both servers share. Read once at start from `FACEPASS_*` variables, then passed down."""
+"""Settings that both servers share. Read once at start from `FACEPASS_*` variables, then passed
+down."""
 
 from pathlib import Path
 from typing import Literal
@@ -19,10 +20,11 @@ class DatabaseSettings(SettingsBlock):
     """Where the data is."""
 
     dsn: SecretStr = SecretStr("")
-    """Postgres >= 16 with pgvector >= 0.8: `postgresql://user:password@host:5432/facepass`. Empty: the standalone
-    runs its own embedded Postgres; the separate servers refuse to start."""
+    """Postgres >= 16 with pgvector >= 0.8: `postgresql://user:password@host:5432/facepass`. Empty:
+    the standalone runs its own embedded Postgres; the separate servers refuse to start."""
     migration_dsn: SecretStr = SecretStr("")
-    """The same database as a role that owns the schema, for `facepass-server migrate`. Empty means `dsn`."""
+    """The same database as a role that owns the schema, for `facepass-server migrate`. Empty means
+    `dsn`."""
     pool_size: int = Field(default=10, ge=1, le=200)
     """Most connections of one server process."""
     acquire_timeout_s: float = Field(default=5.0, gt=0, le=300)
@@ -35,16 +37,19 @@ class EngineSettings(SettingsBlock):
     """What turns images into faces."""
 
     kind: Literal["auto", "onnx", "starter", "fake"] = "auto"
-    """`onnx`: an InsightFace pack; `starter`: dlib, no download; `fake`: for tests. `auto`: `onnx` where a pack is
-    named, else `starter`."""
+    """`onnx`: an InsightFace pack; `starter`: dlib, no download; `fake`: for tests. `auto`: `onnx`
+    where a pack is named, else `starter`."""
     pack: str = ""
     """Name of an InsightFace pack (`buffalo_l`, `buffalo_s`, `antelopev2`) or the folder of one."""
     model_root: Path = Path("~/.insightface")
-    """Folder that named packs are kept in, as `models/<name>` below it (InsightFace's own layout)."""
+    """Folder that named packs are kept in, as `models/<name>` below it (InsightFace's own
+    layout)."""
     accept_license: bool = False
-    """Accept the licence of a named pack, so that a server may download it at start where it is absent."""
+    """Accept the licence of a named pack, so that a server may download it at start where it is
+    absent."""
     providers: list[str] = Field(default_factory=list)
-    """onnxruntime execution providers in order of preference, as a JSON list. Empty: CUDA where there is one, else CPU."""
+    """onnxruntime execution providers in order of preference, as a JSON list. Empty: CUDA where
+    there is one, else CPU."""
     workers: int = Field(default=0, ge=0, le=256)
     """Worker processes, each with its own single-threaded models. 0 means one per CPU core."""
     queue_size: int = Field(default=64, ge=1, le=10_000)
@@ -54,7 +59,8 @@ class EngineSettings(SettingsBlock):
 
 
 class ImageLimits(SettingsBlock):
-    """What images are accepted. Anything beyond is rejected with the reason before it is decoded."""
+    """What images are accepted. Anything beyond is rejected with the reason before it is
+    decoded."""
 
     max_photo_bytes: int = Field(default=32 * MIB, ge=1024, le=512 * MIB)
     """Largest photo to index."""

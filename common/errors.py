@@ -1,7 +1,7 @@
 """Errors whose text may be shown to a caller.
 
-Each class has a stable reason; `common.rpc.status` turns it into a gRPC status. Messages never carry internals,
-other events' data or secrets: what a class is given is what the caller sees.
+Each class has a stable reason; `common.rpc.status` turns it into a gRPC status. Messages never
+carry internals, other events' data or secrets: what a class is given is what the caller sees.
 """
 
 from collections.abc import Mapping

@@ -51,7 +51,8 @@ class StoredPack:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event as stored. `version` grows with each change of its faces, `revision` with each of its own fields."""
+    """One event as stored. `version` grows with each change of its faces, `revision` with each of
+    its own fields."""
 
     name: EventName
     uid: UUID

@@ -13,7 +13,8 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class JsonFormatter(logging.Formatter):
-    """One record as one JSON object: time, level, logger, message, request_id and whatever `extra` holds."""
+    """One record as one JSON object: time, level, logger, message, request_id and whatever `extra`
+    holds."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, object] = {

@@ -1,6 +1,5 @@
 """All metrics, in one list. No label has unbounded values: no event, no photo, no subject."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,9 +14,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self.rpcs = Counter(
-            "facepass_rpcs", "Calls served", ["method", "code"], registry=registry
-        )
+        self.rpcs = Counter("facepass_rpcs", "Calls served", ["method", "code"], registry=registry)
         self.rpc_seconds = Histogram(
             "facepass_rpc_seconds",
             "Time to serve a call",
@@ -55,13 +52,17 @@ class Metrics:
             registry=registry,
         )
         self.probes = Counter(
-            "facepass_probes", "Probes, by whether they could be used", ["usable"], registry=registry
+            "facepass_probes",
+            "Probes, by whether they could be used",
+            ["usable"],
+            registry=registry,
         )
 
 
 @contextmanager
 def metrics_endpoint(metrics: Metrics, listen: str) -> Iterator[int | None]:
-    """Serve `/metrics` on `host:port` from a thread; yields the port, or None when `listen` is empty."""
+    """Serve `/metrics` on `host:port` from a thread; yields the port, or None when `listen` is
+    empty."""
     if not listen:
         yield None
         return
@@ -70,11 +71,6 @@ def metrics_endpoint(metrics: Metrics, listen: str) -> Iterator[int | None]:
     try:
         yield server.server_port
     finally:
-        _stop(server.shutdown, thread)
+        server.shutdown()
+        thread.join()
         server.server_close()
-
-
-def _stop(shutdown: object, thread: threading.Thread) -> None:
-    assert callable(shutdown)
-    shutdown()
-    thread.join()

@@ -1,4 +1,5 @@
-"""Resource names: `events/{event}`, `events/{event}/photos/{photo}`, `events/{event}/photos/{photo}/faces/{face}`."""
+"""Resource names: `events/{event}`, `events/{event}/photos/{photo}`,
+`events/{event}/photos/{photo}/faces/{face}`."""
 
 import hashlib
 import re
@@ -26,7 +27,8 @@ class EventName:
 
     @property
     def key(self) -> int:
-        """The event's key in every table: 63 bits of the SHA-256 of its name, so that a name routes without a look-up."""
+        """The event's key in every table: 63 bits of the SHA-256 of its name, so that a name routes
+        without a look-up."""
         return int.from_bytes(hashlib.sha256(str(self).encode()).digest()[:8], "big") >> 1
 
     def photo(self, photo_id: str) -> "PhotoName":
@@ -83,8 +85,8 @@ def parse_event(name: str, field: str) -> EventName:
 def parse_photo(name: str, field: str) -> PhotoName:
     """Parse `events/{event}/photos/{photo}`. Raises InvalidArgument."""
     match name.split("/"):
-        case ["events", event, "photos", photo] if (
-            EVENT_ID.fullmatch(event) and PHOTO_ID.fullmatch(photo)
+        case ["events", event, "photos", photo] if EVENT_ID.fullmatch(event) and PHOTO_ID.fullmatch(
+            photo
         ):
             return PhotoName(EventName(event), photo)
     raise InvalidArgument(field, "must be events/{event}/photos/{photo}")

@@ -36,7 +36,8 @@ def encode_token(owner: str, cursor: Cursor) -> str:
 def decode_token(token: str, owner: str, *kinds: type) -> tuple[int | float | str, ...] | None:
     """Read a token back; None for an empty one.
 
-    kinds: the type of each part of the cursor. Raises InvalidArgument for a token that is damaged or of another request.
+    kinds: the type of each part of the cursor. Raises InvalidArgument for a token that is damaged
+    or of another request.
     """
     if not token:
         return None

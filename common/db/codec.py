@@ -7,7 +7,8 @@ from common.vision.types import EmbeddingVector
 
 
 def encode_halfvec(vector: EmbeddingVector) -> bytes:
-    """(D,) floats to the binary form: dimension and padding as uint16, then D half floats, all big-endian.
+    """(D,) floats to the binary form: dimension and padding as uint16, then D half floats, all
+    big-endian.
 
     Source: pgvector src/halfvec.c::halfvec_recv.
     """
@@ -21,7 +22,8 @@ def decode_halfvec(data: bytes) -> EmbeddingVector:
 
 
 async def register_codecs(connection: asyncpg.Connection) -> None:
-    """Teach one connection the types that FacePass uses. Runs once for each new connection of a pool."""
+    """Teach one connection the types that FacePass uses. Runs once for each new connection of a
+    pool."""
     await connection.set_type_codec(
         "halfvec", schema="public", encoder=encode_halfvec, decoder=decode_halfvec, format="binary"
     )

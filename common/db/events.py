@@ -35,7 +35,8 @@ class PackRegistry:
         return self._packs[pack_id]
 
     async def register(self, connection: asyncpg.Connection, pack: Pack) -> StoredPack:
-        """The row of an engine's pack, made at its first use. Must not be in a transaction that may be rolled back."""
+        """The row of an engine's pack, made at its first use. Must not be in a transaction that may
+        be rolled back."""
         for stored in self._packs.values():
             if stored.key == pack.key:
                 return stored
@@ -69,7 +70,8 @@ class EventReader:
         return await self.from_row(connection, row)
 
     async def from_row(self, connection: asyncpg.Connection, row: asyncpg.Record) -> Event:
-        """Make an Event of a row of `event`; `photos_pending` is 0 where the query did not read it."""
+        """Make an Event of a row of `event`; `photos_pending` is 0 where the query did not read
+        it."""
         pack = None
         if row["pack_id"] is not None:
             pack = await self._packs.by_id(connection, row["pack_id"])

@@ -1,7 +1,7 @@
 """Migrations: numbered plain SQL files, each run once, frozen once released.
 
-A row of `migration` keeps each file's name and SHA-256, so that an edited released file is noticed. An advisory lock
-keeps two runners from working at once.
+A row of `migration` keeps each file's name and SHA-256, so that an edited released file is noticed.
+An advisory lock keeps two runners from working at once.
 """
 
 import hashlib
@@ -60,8 +60,8 @@ def read_migrations(folder: Path) -> list[Migration]:
 async def migrate(dsn: str, folder: Path | None = None) -> list[str]:
     """Bring a database up to date; returns the names of the files that were run.
 
-    Each file runs in a transaction of its own. Raises SetupError when the database is newer than this
-    release, when a file that was run has been edited since, or when one fails.
+    Each file runs in a transaction of its own. Raises SetupError when the database is newer than
+    this release, when a file that was run has been edited since, or when one fails.
     """
     migrations = read_migrations(folder or migrations_dir())
     try:
@@ -75,7 +75,9 @@ async def migrate(dsn: str, folder: Path | None = None) -> list[str]:
         await connection.close()
 
 
-async def pending_migrations(connection: asyncpg.Connection, folder: Path | None = None) -> list[str]:
+async def pending_migrations(
+    connection: asyncpg.Connection, folder: Path | None = None
+) -> list[str]:
     """Names of the files that this database still lacks. Raises SetupError as `migrate` does."""
     migrations = read_migrations(folder or migrations_dir())
     applied = await _applied(connection)

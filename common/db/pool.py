@@ -10,7 +10,8 @@ from common.config import DatabaseSettings
 from common.db.codec import register_codecs
 from common.errors import DatabaseUnavailable, SetupError
 
-# A plan made for the parameters at hand costs microseconds; a generic one can cost a hundred times the query.
+# A plan made for the parameters at hand costs microseconds; a generic one can cost a hundred times
+# the query.
 _SERVER_SETTINGS = {
     "application_name": "facepass",
     "plan_cache_mode": "force_custom_plan",
@@ -39,7 +40,8 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
-        """A read-committed transaction. Raises DatabaseUnavailable when Postgres is away or too slow."""
+        """A read-committed transaction. Raises DatabaseUnavailable when Postgres is away or too
+        slow."""
         async with self._transaction("read_committed", readonly=False) as connection:
             yield connection
 
@@ -54,9 +56,11 @@ class Database:
         self, isolation: Literal["read_committed", "repeatable_read"], *, readonly: bool
     ) -> AsyncIterator[asyncpg.Connection]:
         try:
-            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
-                async with connection.transaction(isolation=isolation, readonly=readonly):
-                    yield connection
+            async with (
+                self._pool.acquire(timeout=self._acquire_timeout_s) as connection,
+                connection.transaction(isolation=isolation, readonly=readonly),
+            ):
+                yield connection
         except _AWAY as error:
             raise DatabaseUnavailable("the database is not available; try again") from error
 
@@ -80,8 +84,8 @@ async def open_database(settings: DatabaseSettings) -> AsyncIterator[Database]:
         )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise SetupError(
-            f"cannot use the database ({type(error).__name__}: {error}). Check FACEPASS_DATABASE__DSN, that Postgres "
-            "runs and that `facepass-server migrate` was run; `facepass-server doctor` looks closer"
+            f"cannot use the database ({type(error).__name__}: {error}). Check "
+            "FACEPASS_DATABASE__DSN, that Postgres runs and that `facepass-server migrate` was run; `facepass-server doctor` looks closer"
         ) from error
     try:
         yield Database(pool, settings.acquire_timeout_s)

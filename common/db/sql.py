@@ -7,7 +7,8 @@ _HEADING = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 
 
 def load_queries(package: str) -> dict[str, str]:
-    """Read the queries of `<package>/queries.sql` by name. Raises ValueError when a name stands twice."""
+    """Read the queries of `<package>/queries.sql` by name. Raises ValueError when a name stands
+    twice."""
     text = resources.files(package).joinpath("queries.sql").read_text(encoding="utf-8")
     parts = _HEADING.split(text)[1:]
     queries: dict[str, str] = {}

@@ -6,20 +6,21 @@ from enum import Enum
 from typing import TypeVar
 
 import numpy as np
+from facepass.v1 import types_pb2 as pb
 from google.protobuf import timestamp_pb2
 
 from common.errors import InvalidArgument
 from common.names import PhotoName
 from common.photo import StoredFace
 from common.vision.types import Box, Detection, Face, FaceReason, Quality
-from facepass.v1 import types_pb2 as pb
 
 E = TypeVar("E", bound=Enum)
 _LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 
 
 def enum_to_domain(message_enum: object, value: int, cls: type[E], field: str) -> E | None:
-    """A wire enum's value as the domain's; None for UNSPECIFIED. Raises InvalidArgument for an unknown number."""
+    """A wire enum's value as the domain's; None for UNSPECIFIED. Raises InvalidArgument for an
+    unknown number."""
     prefix = _prefix(message_enum)
     try:
         name = message_enum.Name(value).removeprefix(prefix)  # type: ignore[attr-defined]
@@ -57,7 +58,8 @@ def timestamp_to_wire(value: datetime | None) -> timestamp_pb2.Timestamp | None:
 
 
 def text(value: str, most: int, field: str) -> str:
-    """Check a caller's text. Raises InvalidArgument over `most` characters or with NUL, which Postgres cannot store."""
+    """Check a caller's text. Raises InvalidArgument over `most` characters or with NUL, which
+    Postgres cannot store."""
     if len(value) > most:
         raise InvalidArgument(field, f"must be at most {most} characters")
     if "\x00" in value:

@@ -1,4 +1,5 @@
-"""The one server interceptor: request id, errors as statuses, a log line and metrics for each call."""
+"""The one server interceptor: request id, errors as statuses, a log line and metrics for each
+call."""
 
 import asyncio
 import logging

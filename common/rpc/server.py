@@ -20,7 +20,8 @@ _MAX_METADATA_BYTES = 16 * 1024
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """A server that serves. `port` is the gRPC port, `metrics_port` that of Prometheus if there is one."""
+    """A server that serves. `port` is the gRPC port, `metrics_port` that of Prometheus if there is
+    one."""
 
     port: int
     metrics_port: int | None
@@ -37,7 +38,8 @@ async def serving(
 ) -> AsyncIterator[RunningServer]:
     """Serve for as long as the context lasts; on leaving, tell health first, then let calls finish.
 
-    services: full names of the services that `register` adds. Raises SetupError when an address cannot be used.
+    services: full names of the services that `register` adds. Raises SetupError when an address
+    cannot be used.
     """
     server = grpc.aio.server(
         interceptors=[CallInterceptor(metrics)], options=_options(max_request_bytes)
@@ -51,7 +53,7 @@ async def serving(
         port = server.add_insecure_port(settings.listen)
     except RuntimeError as error:
         raise SetupError(
-            f"cannot listen on {settings.listen}: the port is taken or the address is not this machine's"
+            f"cannot listen on {settings.listen}: taken, or not an address of this machine"
         ) from error
     with _metrics(metrics, settings.metrics_listen) as metrics_port:
         await server.start()

@@ -1,4 +1,5 @@
-"""Errors on the wire: one table from exception to status code, each error with exactly one ErrorInfo."""
+"""Errors on the wire: one table from exception to status code, each error with exactly one
+ErrorInfo."""
 
 from collections.abc import Mapping
 
@@ -6,7 +7,7 @@ import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
-from grpc_status import rpc_status
+from grpc_status import rpc_status  # type: ignore[import-untyped]
 
 from common import errors
 
@@ -56,7 +57,8 @@ def status_of(error: BaseException) -> status_pb2.Status:
 
 def grpc_status_of(error: BaseException) -> grpc.Status:
     """The error as what `context.abort_with_status` takes."""
-    return rpc_status.to_status(status_of(error))
+    status: grpc.Status = rpc_status.to_status(status_of(error))
+    return status
 
 
 def _retry_info(retry_after_s: float) -> error_details_pb2.RetryInfo:

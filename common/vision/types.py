@@ -75,8 +75,8 @@ class Quality:
 class Detection:
     """One face found by a detector.
 
-    landmarks: (5, 2) float32 pixels: eyes, nose, mouth corners, image-left first; NaN where the engine does not
-    locate one.
+    landmarks: (5, 2) float32 pixels: eyes, nose, mouth corners, image-left first; NaN where the
+    engine does not locate one.
     """
 
     box: Box
@@ -128,8 +128,8 @@ class Analysis:
 class Pack:
     """What belongs to a set of models: identity, dimension, licence and calibration.
 
-    key: stable identity of (recogniser weights, alignment, normalisation): `name@8 hex digits`. Two templates are
-    comparable exactly when their keys are equal.
+    key: stable identity of (recogniser weights, alignment, normalisation): `name@8 hex digits`. Two
+    templates are comparable exactly when their keys are equal.
     """
 
     key: str
@@ -174,5 +174,6 @@ class Vision(Protocol):
 
 
 def largest_first(detections: Sequence[Detection]) -> list[Detection]:
-    """Order detections by box area, largest first; ties by position, so that the order is stable."""
+    """Order detections by box area, largest first; ties by position, so that the order is
+    stable."""
     return sorted(detections, key=lambda d: (-d.box.area, d.box.y, d.box.x))
