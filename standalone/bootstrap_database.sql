@@ -1,0 +1,11 @@
+-- Run by psql as the superuser in each database of FacePass at each start.
+SET client_min_messages = warning;
+
+-- Not a trusted extension: the owner of a database cannot create it.
+CREATE EXTENSION IF NOT EXISTS vector;
+ALTER EXTENSION vector UPDATE;
+
+ALTER DEFAULT PRIVILEGES FOR ROLE facepass_owner GRANT USAGE ON SCHEMAS TO facepass_server;
+ALTER DEFAULT PRIVILEGES FOR ROLE facepass_owner
+    GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO facepass_server;
+ALTER DEFAULT PRIVILEGES FOR ROLE facepass_owner GRANT USAGE ON SEQUENCES TO facepass_server;

@@ -1,0 +1,165 @@
+"""One Postgres data folder and its postmaster: made, started, stopped; never two postmasters on one folder."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import psutil
+
+from common.errors import SetupError
+from standalone.binaries import POSTGRES_MAJOR, Binaries
+from standalone.data_dir import DataDir, write_private
+from standalone.tuning import memory_bytes, settings, settings_file
+
+SUPERUSER = "postgres"
+_START_TIMEOUT_S = 300
+_STOP_TIMEOUT_S = 60
+_ORPHANS_TIMEOUT_S = 15.0
+
+
+class Cluster:
+    """A data folder that this process holds the lock of."""
+
+    def __init__(self, data: DataDir, binaries: Binaries) -> None:
+        self._data = data
+        self._binaries = binaries
+        self._folder = data.cluster
+
+    def create_if_absent(self, superuser_password: str) -> None:
+        """Make the data folder. Killed at any moment, the next call begins anew: it counts when it has its name."""
+        if self._folder.exists():
+            self._require_ours()
+            return
+        unfinished = self._data.unfinished_cluster
+        shutil.rmtree(unfinished, ignore_errors=True)
+        self._data.user.make_private_folder(unfinished)
+        password_file = self._data.sockets / "initdb-password"
+        write_private(password_file, superuser_password + "\n", self._data.user)
+        try:
+            self._run("initdb", [f"--pgdata={unfinished}", f"--pwfile={password_file}", *_INITDB])
+        finally:
+            password_file.unlink()
+        unfinished.rename(self._folder)
+
+    def _require_ours(self) -> None:
+        try:
+            found = (self._folder / "PG_VERSION").read_text().strip()
+            owner = self._folder.stat().st_uid
+        except OSError as error:
+            raise SetupError(f"{self._folder} is no Postgres data folder: {error}") from error
+        if owner != self._data.user.uid:
+            raise SetupError(
+                f"{self._folder} belongs to user id {owner}, but Postgres would run as {self._data.user.name!r}; "
+                "start facepass-server as the user that made it, or choose another --data-dir"
+            )
+        if found != str(POSTGRES_MAJOR):
+            raise SetupError(
+                f"{self._folder} was written by Postgres {found}, and this facepass-server brings Postgres "
+                f"{POSTGRES_MAJOR}; start it with the release that wrote it and move the data with pg_dump, "
+                "or choose another --data-dir"
+            )
+
+    def start(self) -> None:
+        """Start the postmaster with our settings and return when it takes connections.
+
+        One that a killed standalone left behind is stopped first. Raises SetupError with the end of Postgres' log.
+        """
+        self._stop_left_behind()
+        values = settings(self._data.sockets, self._data.logs, memory_bytes())
+        text = settings_file(values, self._data.overrides)
+        write_private(self._folder / "postgresql.conf", text, self._data.user)
+        log = self._data.logs / "start.log"
+        log.unlink(missing_ok=True)
+        try:
+            self._control("start", f"--log={log}", f"--timeout={_START_TIMEOUT_S}")
+        except SetupError as error:
+            raise SetupError(f"{error.message}; Postgres said: {_end_of(log)}") from error
+
+    def stop(self) -> None:
+        """Stop the postmaster, if it runs, ending its sessions (Postgres' fast mode)."""
+        if not self._processes():
+            return
+        try:
+            self._control("stop", "--mode=fast", f"--timeout={_STOP_TIMEOUT_S}")
+        except SetupError:
+            if self._processes():
+                self._control("stop", "--mode=immediate", f"--timeout={_STOP_TIMEOUT_S}")
+
+    def set_superuser_password(self, password: str) -> None:
+        """Set it without knowing the old one, while the postmaster is stopped."""
+        self._stop_left_behind()
+        arguments = ["--single", "-D", str(self._folder), "postgres"]
+        self._run("postgres", arguments, stdin=f"ALTER ROLE {SUPERUSER} PASSWORD '{password}'\n")
+
+    def _stop_left_behind(self) -> None:
+        if self._processes():
+            self.stop()
+            self._await_no_processes()
+        self._remove_misleading_pid_file()
+
+    def _await_no_processes(self) -> None:
+        """A killed postmaster's children end by themselves, but not at once."""
+        deadline = time.monotonic() + _ORPHANS_TIMEOUT_S
+        while left := self._processes():
+            if time.monotonic() > deadline:
+                pids = " ".join(str(process.pid) for process in left)
+                raise SetupError(
+                    f"Postgres processes of {self._folder} are left from earlier and do not end; "
+                    f"end them with: kill {pids}"
+                )
+            time.sleep(0.05)
+
+    def _remove_misleading_pid_file(self) -> None:
+        """Postgres itself overwrites a stale postmaster.pid, except where its number is some living process'.
+
+        Safe, since no process at all uses the folder; else left alone, as Postgres checks more than the number.
+        """
+        path = self._folder / "postmaster.pid"
+        try:
+            pid = int(path.read_text().splitlines()[0])
+        except (FileNotFoundError, ValueError, IndexError):
+            return
+        if psutil.pid_exists(pid):
+            path.unlink()
+
+    def _processes(self) -> list[psutil.Process]:
+        """Every Postgres process of this data folder: it is their working folder."""
+        folder = os.path.realpath(self._folder)
+        found = []
+        for process in psutil.process_iter(["name", "cwd", "status"]):
+            named = process.info["name"] == "postgres" and process.info["cwd"] == folder
+            if named and process.info["status"] != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        return found
+
+    def _control(self, action: str, *options: str) -> None:
+        self._run("pg_ctl", [action, f"--pgdata={self._folder}", "--wait", *options])
+
+    def _run(self, program: str, arguments: list[str], stdin: str | None = None) -> None:
+        command = [self._binaries.program(program), *arguments]
+        result = self._data.user.run(command, cwd=self._data.logs, stdin=stdin)
+        if result.returncode != 0:
+            said = " ".join((result.stderr or result.stdout).split())
+            raise SetupError(f"{program} failed: {said[-1000:]}")
+
+
+_INITDB = (
+    f"--username={SUPERUSER}",
+    "--auth-local=scram-sha-256",
+    "--auth-host=scram-sha-256",
+    "--data-checksums",
+    "--encoding=UTF8",
+    # Sorts by code point as C does, and is the same in every build of Postgres, unlike the system's locales.
+    "--locale=C",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--no-instructions",
+)
+
+
+def _end_of(log: Path) -> str:
+    try:
+        return " ".join(log.read_text(errors="replace").split())[-1000:]
+    except OSError as error:
+        return f"nothing ({error})"

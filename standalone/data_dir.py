@@ -1,0 +1,186 @@
+"""The standalone's folder: where its data lies, whose it is, and that only one standalone uses it."""
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Self
+
+from common.errors import SetupError
+from standalone.system_user import PostgresUser
+
+LOCK_FILE = "standalone.lock"
+PASSWORDS_FILE = "passwords.json"
+# sockaddr_un holds 104 bytes on macOS and 108 on Linux, with the closing zero.
+MAX_SOCKET_PATH = 100
+
+
+def default_data_dir() -> Path:
+    """`/var/lib/facepass` as root, else `facepass` in the XDG data folder."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/facepass")
+    base = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".local/share") / "facepass"
+
+
+@dataclass(frozen=True, slots=True)
+class DataDir:
+    """The folders and files of one standalone."""
+
+    root: Path
+    user: PostgresUser
+
+    @classmethod
+    def at(cls, root: Path) -> Self:
+        """Name the folders below `root`; touches nothing."""
+        return cls(root.expanduser().absolute(), PostgresUser.for_this_process())
+
+    @property
+    def cluster(self) -> Path:
+        """Postgres' own data folder."""
+        return self.root / "postgres"
+
+    @property
+    def unfinished_cluster(self) -> Path:
+        """Where a data folder is made, to be renamed when it is complete."""
+        return self.root / "postgres.new"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def overrides(self) -> Path:
+        """Postgres settings of the operator's own, read after ours."""
+        return self.root / "postgres.conf"
+
+    @property
+    def sockets(self) -> Path:
+        """The folder of the Unix socket; outside the data folder where that one's path is too long for a socket."""
+        inside = self.root / "run"
+        if _socket_fits(inside):
+            return inside
+        name = "facepass-" + hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
+        bases = [os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp"]
+        candidates = (
+            [Path("/run")] if self.user.switches else [Path(base) for base in bases if base]
+        )
+        return next(
+            base / name for base in candidates if base.is_dir() and _socket_fits(base / name)
+        )
+
+    def prepare(self) -> None:
+        """Make the folders, private to whom each belongs.
+
+        Raises SetupError where the folder is in other use, somebody else's, or cannot be reached by Postgres' user.
+        """
+        try:
+            self._prepare_root()
+            for folder in (self.logs, self.sockets):
+                self.user.make_private_folder(folder)
+        except OSError as error:
+            raise SetupError(f"cannot make the data folder {self.root}: {error}") from error
+
+    def _prepare_root(self) -> None:
+        if not self.root.exists():
+            self.root.mkdir(parents=True, mode=0o755)
+        elif not self._is_ours():
+            raise SetupError(
+                f"{self.root} is not empty and holds no FacePass data; choose an empty or new folder with --data-dir"
+            )
+        if self.root.stat().st_uid == os.geteuid():
+            # Postgres' user passes through to its folders but cannot read or change what lies beside them.
+            self.root.chmod(0o711 if self.user.switches else 0o700)
+        if self.user.switches:
+            self._require_path_open_to_user()
+        elif not os.access(self.root, os.R_OK | os.W_OK | os.X_OK):
+            raise SetupError(
+                f"user {self.user.name!r} may not write to {self.root}; "
+                "run facepass-server as its owner, or choose another --data-dir"
+            )
+
+    def _is_ours(self) -> bool:
+        names = {entry.name for entry in self.root.iterdir()} - {"lost+found"}
+        return not names or LOCK_FILE in names
+
+    def _require_path_open_to_user(self) -> None:
+        for folder in (*reversed(self.root.parents), self.root):
+            if not self.user.may("-x", folder):
+                raise SetupError(
+                    f"Postgres runs as user {self.user.name!r}, which may not pass through {folder} to reach "
+                    f"{self.root}; choose a folder outside it with --data-dir (the default is /var/lib/facepass), "
+                    f"or allow it with: chmod o+x {folder}"
+                )
+
+    def lock(self) -> "DataDirLock":
+        """Take the folder for this process; it stays taken until released or until the process ends, however it ends.
+
+        Raises SetupError saying who holds it.
+        """
+        file = (self.root / LOCK_FILE).open("a+")
+        os.fchmod(file.fileno(), 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            file.close()
+            raise SetupError(
+                f"{self.root} is in use by {holder}; stop that one first, or choose another --data-dir"
+            ) from None
+        file.truncate(0)
+        file.write(
+            f"facepass-server, process {os.getpid()}, since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}\n"
+        )
+        file.flush()
+        return DataDirLock(file)
+
+    def passwords(self, roles: tuple[str, ...]) -> tuple[dict[str, str], bool]:
+        """The roles' passwords, and whether they were just made (there was no file of them)."""
+        path = self.root / PASSWORDS_FILE
+        try:
+            known = json.loads(path.read_text())
+            if set(known) >= set(roles):
+                return {role: str(known[role]) for role in roles}, False
+        except FileNotFoundError:
+            pass
+        except ValueError as error:
+            raise SetupError(
+                f"{path} is damaged ({error}); remove it, and new passwords are made"
+            ) from error
+        made = {role: secrets.token_urlsafe(24) for role in roles}
+        write_private(path, json.dumps(made))
+        return made, True
+
+
+class DataDirLock:
+    """Holds a data folder for this process."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def release(self) -> None:
+        self._file.close()
+
+
+def write_private(path: Path, text: str, user: PostgresUser | None = None) -> None:
+    """Write a file of mode 0600, of `user` where one is given, in one step: it is there wholly or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.unlink(missing_ok=True)
+    with temporary.open("x") as file:
+        os.fchmod(file.fileno(), 0o600)
+        if user is not None:
+            user.own(file)
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+
+
+def _socket_fits(folder: Path) -> bool:
+    return len(os.fsencode(folder / ".s.PGSQL.5432")) < MAX_SOCKET_PATH

@@ -1,0 +1,163 @@
+"""Postgres with pgvector on this machine, without anybody installing one."""
+
+import re
+from enum import Enum
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote
+
+from common.errors import SetupError
+from standalone.binaries import Binaries
+from standalone.cluster import SUPERUSER, Cluster
+from standalone.data_dir import DataDir, DataDirLock
+from standalone.tuning import DURABLE
+
+DATABASE = "facepass"
+
+
+class Role(Enum):
+    """Who connects."""
+
+    SUPERUSER = SUPERUSER
+    """Bootstraps, makes and drops databases."""
+    OWNER = "facepass_owner"
+    """Owns the database and the schema; runs migrations."""
+    SERVER = "facepass_server"
+    """The servers': reads and writes the owner's tables, owns nothing, row-level security applies."""
+
+
+class EmbeddedPostgres:
+    """A Postgres of our own in `data_dir`, reached through a private Unix socket with passwords.
+
+    As root, Postgres runs as the system user `facepass`, so every folder above `data_dir` must be open to it
+    (a folder of `tempfile.mkdtemp()` in /tmp is, pytest's `tmp_path` is not).
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data = DataDir.at(data_dir)
+        self._lock: DataDirLock | None = None
+        self._cluster: Cluster | None = None
+        self._psql = ""
+        self._passwords: dict[str, str] = {}
+
+    @property
+    def data_dir(self) -> Path:
+        return self._data.root
+
+    @property
+    def superuser_dsn(self) -> str:
+        return self.dsn(Role.SUPERUSER)
+
+    @property
+    def owner_dsn(self) -> str:
+        return self.dsn(Role.OWNER)
+
+    @property
+    def server_dsn(self) -> str:
+        return self.dsn(Role.SERVER)
+
+    def dsn(self, role: Role, database: str = DATABASE) -> str:
+        """`postgresql://role:password@/database?host=socket folder`, known once started."""
+        password = quote(self._passwords[role.value], safe="")
+        return f"postgresql://{role.value}:{password}@/{database}?host={quote(str(self._data.sockets))}"
+
+    def start(self) -> None:
+        """Make the data folder where there is none, start Postgres, and make roles and database. Blocks.
+
+        Raises SetupError, with nothing left running, where the folder is unusable or in use, holds the data of
+        another major version, or Postgres does not start or has been set up to lose data.
+        """
+        self._data.prepare()
+        self._lock = self._data.lock()
+        try:
+            binaries = Binaries.for_data_dir(self._data)
+            self._psql = binaries.program("psql")
+            self._cluster = Cluster(self._data, binaries)
+            self._start(self._cluster)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self, cluster: Cluster) -> None:
+        self._passwords, new = self._data.passwords(tuple(role.value for role in Role))
+        existed = self._data.cluster.exists()
+        cluster.create_if_absent(self._passwords[SUPERUSER])
+        if existed and new:
+            cluster.set_superuser_password(self._passwords[SUPERUSER])
+        cluster.start()
+        self._require_durable()
+        self._run_script("bootstrap_roles.sql", SUPERUSER)
+        self.create_database(DATABASE)
+
+    def stop(self) -> None:
+        """Stop Postgres, ending its sessions, and give the folder free. Does nothing where it is not started."""
+        try:
+            if self._cluster is not None:
+                self._cluster.stop()
+        finally:
+            self._cluster = None
+            if self._lock is not None:
+                self._lock.release()
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def create_database(self, name: str, template: str | None = None) -> None:
+        """Make a database of the owner's where there is none of that name, with pgvector and the server's rights.
+
+        template: a database to copy, which nobody may be connected to meanwhile.
+        """
+        exists = f"SELECT 1 FROM pg_database WHERE datname = '{_checked(name)}';"
+        if not self._query(exists):
+            source = _checked(template) if template else "template1"
+            self._query(f"CREATE DATABASE {name} OWNER {Role.OWNER.value} TEMPLATE {source};")
+        if template is None:
+            self._run_script("bootstrap_database.sql", name)
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database, ending its sessions; nothing where there is none of that name."""
+        self._query(f"DROP DATABASE IF EXISTS {_checked(name)} WITH (FORCE);")
+
+    def _require_durable(self) -> None:
+        for name, wanted in DURABLE.items():
+            if (found := self._query(f"SHOW {name};")) != wanted:
+                raise SetupError(
+                    f"Postgres runs with {name} = {found}, which loses acknowledged photos at a crash; "
+                    f"remove that line from {self._data.overrides} or postgresql.auto.conf"
+                )
+
+    def _run_script(self, name: str, database: str) -> None:
+        self._query((Path(__file__).parent / name).read_text(), database)
+
+    def _query(self, sql: str, database: str = SUPERUSER) -> str:
+        """Run SQL through psql and return its rows as text. Raises SetupError."""
+        passwords = "".join(
+            f"\\set {role.name.lower()}_password '{self._passwords[role.value]}'\n" for role in Role
+        )
+        result = self._data.user.run(
+            [self._psql, "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--file=-"],
+            stdin="\\set ON_ERROR_STOP 1\n" + passwords + sql,
+            environment={
+                "PGHOST": str(self._data.sockets),
+                "PGUSER": SUPERUSER,
+                "PGDATABASE": database,
+                "PGPASSWORD": self._passwords[SUPERUSER],
+                # A failing ALTER ROLE must not leave its password in the log.
+                "PGOPTIONS": "-c log_min_error_statement=panic",
+            },
+        )
+        if result.returncode != 0:
+            raise SetupError(f"Postgres refused: {' '.join(result.stderr.split())[-1000:]}")
+        return result.stdout.strip()
+
+
+def _checked(name: str) -> str:
+    """A database name that needs no quotes; psql is given nothing else."""
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", name):
+        raise ValueError(f"not a plain database name: {name!r}")
+    return name
