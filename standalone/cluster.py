@@ -1,4 +1,4 @@
-"""One Postgres data folder and its postmaster: made, started, stopped; never two postmasters on one folder."""
+"""One Postgres data folder and its postmaster, of which there are never two."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ class Cluster:
         self._folder = data.cluster
 
     def create_if_absent(self, superuser_password: str) -> None:
-        """Make the data folder. Killed at any moment, the next call begins anew: it counts when it has its name."""
+        """Make the data folder; it counts once it has its name, so a killed attempt is redone."""
         if self._folder.exists():
             self._require_ours()
             return
@@ -50,20 +50,22 @@ class Cluster:
             raise SetupError(f"{self._folder} is no Postgres data folder: {error}") from error
         if owner != self._data.user.uid:
             raise SetupError(
-                f"{self._folder} belongs to user id {owner}, but Postgres would run as {self._data.user.name!r}; "
-                "start facepass-server as the user that made it, or choose another --data-dir"
+                f"{self._folder} belongs to user id {owner}, but Postgres would run as "
+                f"{self._data.user.name!r}; start facepass-server as the user that made it, "
+                "or choose another --data-dir"
             )
         if found != str(POSTGRES_MAJOR):
             raise SetupError(
-                f"{self._folder} was written by Postgres {found}, and this facepass-server brings Postgres "
-                f"{POSTGRES_MAJOR}; start it with the release that wrote it and move the data with pg_dump, "
-                "or choose another --data-dir"
+                f"{self._folder} was written by Postgres {found}, and this facepass-server brings "
+                f"Postgres {POSTGRES_MAJOR}; start it with the release that wrote it and move the "
+                "data with pg_dump, or choose another --data-dir"
             )
 
     def start(self) -> None:
         """Start the postmaster with our settings and return when it takes connections.
 
-        One that a killed standalone left behind is stopped first. Raises SetupError with the end of Postgres' log.
+        One that a killed standalone left behind is stopped first. Raises SetupError with the end
+        of Postgres' log.
         """
         self._stop_left_behind()
         values = settings(self._data.sockets, self._data.logs, memory_bytes())
@@ -111,9 +113,10 @@ class Cluster:
             time.sleep(0.05)
 
     def _remove_misleading_pid_file(self) -> None:
-        """Postgres itself overwrites a stale postmaster.pid, except where its number is some living process'.
+        """Remove a stale postmaster.pid whose number some other living process has by now.
 
-        Safe, since no process at all uses the folder; else left alone, as Postgres checks more than the number.
+        Postgres takes that one for the postmaster; every other stale file it handles itself. Safe,
+        since no process uses the folder.
         """
         path = self._folder / "postmaster.pid"
         try:
@@ -150,7 +153,7 @@ _INITDB = (
     "--auth-host=scram-sha-256",
     "--data-checksums",
     "--encoding=UTF8",
-    # Sorts by code point as C does, and is the same in every build of Postgres, unlike the system's locales.
+    # Sorts by code point as C does, and is the same in every build, unlike the system's locales.
     "--locale=C",
     "--locale-provider=builtin",
     "--builtin-locale=C.UTF-8",

@@ -1,4 +1,4 @@
-"""The standalone's folder: where its data lies, whose it is, and that only one standalone uses it."""
+"""The standalone's folder: what lies where, whose it is, and that one standalone uses it."""
 
 import fcntl
 import hashlib
@@ -61,7 +61,7 @@ class DataDir:
 
     @property
     def sockets(self) -> Path:
-        """The folder of the Unix socket; outside the data folder where that one's path is too long for a socket."""
+        """The folder of the Unix socket; elsewhere where this folder's path is too long for one."""
         inside = self.root / "run"
         if _socket_fits(inside):
             return inside
@@ -77,7 +77,8 @@ class DataDir:
     def prepare(self) -> None:
         """Make the folders, private to whom each belongs.
 
-        Raises SetupError where the folder is in other use, somebody else's, or cannot be reached by Postgres' user.
+        Raises SetupError where the folder is in other use, somebody else's, or cannot be reached
+        by Postgres' user.
         """
         try:
             self._prepare_root()
@@ -87,18 +88,18 @@ class DataDir:
             raise SetupError(f"cannot make the data folder {self.root}: {error}") from error
 
     def _prepare_root(self) -> None:
+        self._require_path_open_to_user()
         if not self.root.exists():
             self.root.mkdir(parents=True, mode=0o755)
         elif not self._is_ours():
             raise SetupError(
-                f"{self.root} is not empty and holds no FacePass data; choose an empty or new folder with --data-dir"
+                f"{self.root} is not empty and holds no FacePass data; choose an empty or new "
+                "folder with --data-dir"
             )
         if self.root.stat().st_uid == os.geteuid():
-            # Postgres' user passes through to its folders but cannot read or change what lies beside them.
+            # Postgres' user passes through to its own folders but sees nothing beside them.
             self.root.chmod(0o711 if self.user.switches else 0o700)
-        if self.user.switches:
-            self._require_path_open_to_user()
-        elif not os.access(self.root, os.R_OK | os.W_OK | os.X_OK):
+        if not os.access(self.root, os.R_OK | os.W_OK | os.X_OK):
             raise SetupError(
                 f"user {self.user.name!r} may not write to {self.root}; "
                 "run facepass-server as its owner, or choose another --data-dir"
@@ -109,16 +110,17 @@ class DataDir:
         return not names or LOCK_FILE in names
 
     def _require_path_open_to_user(self) -> None:
-        for folder in (*reversed(self.root.parents), self.root):
-            if not self.user.may("-x", folder):
+        """Ask of the folders above ours; only root, who runs Postgres as another, has to."""
+        for folder in reversed(self.root.parents) if self.user.switches else ():
+            if folder.exists() and not self.user.may("-x", folder):
                 raise SetupError(
-                    f"Postgres runs as user {self.user.name!r}, which may not pass through {folder} to reach "
-                    f"{self.root}; choose a folder outside it with --data-dir (the default is /var/lib/facepass), "
-                    f"or allow it with: chmod o+x {folder}"
+                    f"Postgres runs as user {self.user.name!r}, which may not pass through "
+                    f"{folder} to reach {self.root}; choose a folder outside it with --data-dir "
+                    f"(the default is /var/lib/facepass), or allow it with: chmod o+x {folder}"
                 )
 
     def lock(self) -> "DataDirLock":
-        """Take the folder for this process; it stays taken until released or until the process ends, however it ends.
+        """Take the folder for this process, until released or until the process ends, however.
 
         Raises SetupError saying who holds it.
         """
@@ -131,12 +133,11 @@ class DataDir:
             holder = file.read().strip() or "another process"
             file.close()
             raise SetupError(
-                f"{self.root} is in use by {holder}; stop that one first, or choose another --data-dir"
+                f"{self.root} is in use by {holder}; stop that one first, or choose another "
+                "--data-dir"
             ) from None
         file.truncate(0)
-        file.write(
-            f"facepass-server, process {os.getpid()}, since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}\n"
-        )
+        file.write(f"facepass-server, process {os.getpid()}, since {datetime.now(UTC):%FT%TZ}\n")
         file.flush()
         return DataDirLock(file)
 
@@ -169,7 +170,7 @@ class DataDirLock:
 
 
 def write_private(path: Path, text: str, user: PostgresUser | None = None) -> None:
-    """Write a file of mode 0600, of `user` where one is given, in one step: it is there wholly or not at all."""
+    """Write a file of mode 0600 in one step, as `user`'s where one is given."""
     temporary = path.with_name(path.name + ".tmp")
     temporary.unlink(missing_ok=True)
     with temporary.open("x") as file:

@@ -23,14 +23,14 @@ class Role(Enum):
     OWNER = "facepass_owner"
     """Owns the database and the schema; runs migrations."""
     SERVER = "facepass_server"
-    """The servers': reads and writes the owner's tables, owns nothing, row-level security applies."""
+    """The servers': reads and writes the owner's tables, owns nothing."""
 
 
 class EmbeddedPostgres:
     """A Postgres of our own in `data_dir`, reached through a private Unix socket with passwords.
 
-    As root, Postgres runs as the system user `facepass`, so every folder above `data_dir` must be open to it
-    (a folder of `tempfile.mkdtemp()` in /tmp is, pytest's `tmp_path` is not).
+    As root, Postgres runs as the system user `facepass`, so every folder above `data_dir` must be
+    open to it (a folder of `tempfile.mkdtemp()` in /tmp is, pytest's `tmp_path` is not).
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -59,13 +59,14 @@ class EmbeddedPostgres:
     def dsn(self, role: Role, database: str = DATABASE) -> str:
         """`postgresql://role:password@/database?host=socket folder`, known once started."""
         password = quote(self._passwords[role.value], safe="")
-        return f"postgresql://{role.value}:{password}@/{database}?host={quote(str(self._data.sockets))}"
+        sockets = quote(str(self._data.sockets))
+        return f"postgresql://{role.value}:{password}@/{database}?host={sockets}"
 
     def start(self) -> None:
-        """Make the data folder where there is none, start Postgres, and make roles and database. Blocks.
+        """Start Postgres and make whatever is missing: data folder, roles, database. Blocks.
 
-        Raises SetupError, with nothing left running, where the folder is unusable or in use, holds the data of
-        another major version, or Postgres does not start or has been set up to lose data.
+        Raises SetupError, with nothing left running, where the folder is unusable or in use, or
+        written by another major version, or where Postgres does not start or could lose data.
         """
         self._data.prepare()
         self._lock = self._data.lock()
@@ -90,7 +91,7 @@ class EmbeddedPostgres:
         self.create_database(DATABASE)
 
     def stop(self) -> None:
-        """Stop Postgres, ending its sessions, and give the folder free. Does nothing where it is not started."""
+        """Stop Postgres, if started, ending its sessions, and give the folder free."""
         try:
             if self._cluster is not None:
                 self._cluster.stop()
@@ -108,7 +109,7 @@ class EmbeddedPostgres:
         self.stop()
 
     def create_database(self, name: str, template: str | None = None) -> None:
-        """Make a database of the owner's where there is none of that name, with pgvector and the server's rights.
+        """Make a database of the owner's, unless it exists, with pgvector and the server's rights.
 
         template: a database to copy, which nobody may be connected to meanwhile.
         """
@@ -127,8 +128,8 @@ class EmbeddedPostgres:
         for name, wanted in DURABLE.items():
             if (found := self._query(f"SHOW {name};")) != wanted:
                 raise SetupError(
-                    f"Postgres runs with {name} = {found}, which loses acknowledged photos at a crash; "
-                    f"remove that line from {self._data.overrides} or postgresql.auto.conf"
+                    f"Postgres runs with {name} = {found}, so a crash would lose acknowledged "
+                    f"photos; remove that line from {self._data.overrides} or postgresql.auto.conf"
                 )
 
     def _run_script(self, name: str, database: str) -> None:

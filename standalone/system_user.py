@@ -1,6 +1,7 @@
 """The operating system's user that Postgres runs as.
 
-Postgres refuses to run as root. Started by root, it runs as the system user `facepass`; otherwise as whoever started it.
+Postgres refuses to run as root. Started by root, it runs as the system user `facepass`; otherwise
+as whoever started it.
 """
 
 import os
@@ -49,8 +50,9 @@ class PostgresUser:
     ) -> subprocess.CompletedProcess[str]:
         """Run a program as this user, away from our terminal's signals, and wait for its end.
 
-        `environment` is added to a bare one: what our own environment says to Postgres' clients (PGHOST, PGDATA, ...)
-        must not reach it. Raises SetupError where the program cannot be started at all.
+        `environment` is added to a bare one: what our own environment says to Postgres' clients
+        (PGHOST, PGDATA, ...) must not reach it. Raises SetupError where the program cannot be
+        started at all.
         """
         inherited = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         try:
@@ -72,7 +74,7 @@ class PostgresUser:
             raise SetupError(f"cannot run {arguments[0]} as user {self.name!r}: {error}") from error
 
     def may(self, test: str, path: Path) -> bool:
-        """Whether this user passes a shell test (`-x`, `-r`, ...) of a path, whatever the reason not to."""
+        """Whether this user passes a shell test (`-x`, `-r`, ...) of a path."""
         return self.run(["/bin/sh", "-c", f'test {test} "$1"', "sh", str(path)]).returncode == 0
 
     def own(self, path: Path | IO[str]) -> None:
@@ -83,7 +85,8 @@ class PostgresUser:
     def make_private_folder(self, path: Path) -> None:
         """Make or take a folder that this user alone may enter.
 
-        Raises SetupError where it exists and is somebody else's: what lies in it could then be swapped by them.
+        Raises SetupError where it exists and is somebody else's: what lies in it could then be
+        swapped by them.
         """
         try:
             path.mkdir(mode=0o700)
@@ -92,8 +95,9 @@ class PostgresUser:
             found = path.lstat()
             if not path.is_dir() or path.is_symlink() or found.st_uid != self.uid:
                 raise SetupError(
-                    f"{path} must be a folder of user {self.name!r} but belongs to {_name_of(found.st_uid)!r}; "
-                    "run facepass-server as the user that made it, or choose another --data-dir"
+                    f"{path} must be a folder of user {self.name!r} but belongs to "
+                    f"{_name_of(found.st_uid)!r}; run facepass-server as the user that made it, "
+                    "or choose another --data-dir"
                 ) from None
         path.chmod(0o700)
 
@@ -114,8 +118,8 @@ def _find(name: str) -> pwd.struct_passwd | None:
 
 def _create(name: str) -> pwd.struct_passwd:
     advice = (
-        f"Postgres cannot run as root. Create a system user named {name!r}, "
-        "or run facepass-server as an ordinary user, or set FACEPASS_DATABASE__DSN to a Postgres of your own"
+        f"Postgres cannot run as root. Create a system user named {name!r}, or run facepass-server "
+        "as an ordinary user, or set FACEPASS_DATABASE__DSN to a Postgres of your own"
     )
     useradd = shutil.which("useradd", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if useradd is None:

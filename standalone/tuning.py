@@ -64,7 +64,8 @@ def settings_file(values: dict[str, str], overrides: Path) -> str:
     lines = [f"{name} = {_quoted(value)}" for name, value in values.items()]
     return "\n".join(
         [
-            "# Written anew at each start of facepass-server. Settings of your own go into the file named last.",
+            "# Written anew at each start of facepass-server. Settings of your own go into the "
+            "file named last.",
             *lines,
             f"include_if_exists = {_quoted(str(overrides))}",
             "",
