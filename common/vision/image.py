@@ -1,0 +1,111 @@
+"""Image bytes to upright BGR pixels: everything is checked before a decoder sees it."""
+
+import cv2
+import numpy as np
+import simplejpeg
+
+from common.config import ImageLimits
+from common.errors import ImageCorrupt, ImageTooLarge, ImageTruncated, ImageUnsupported
+from common.vision.image_header import (
+    ImageFormat,
+    ImageHeader,
+    StoredFrame,
+    check_size,
+    upright_header,
+)
+from common.vision.image_jpeg import jpeg_pixels_only, read_jpeg
+from common.vision.image_png import png_pixels_only, read_png
+from common.vision.image_sniff import sniff
+from common.vision.image_webp import read_webp, webp_pixels_only
+from common.vision.types import BgrImage
+
+__all__ = ["ImageFormat", "ImageHeader", "decode", "read_header"]
+
+# TurboJPEG's words for the warnings that matter here; it tells the first of an image.
+_JUNK_BEFORE_END = "extraneous bytes before marker 0xd9"
+_CUT_SHORT = ("premature end", "Premature end")
+_UNKNOWN_SAMPLING = "subsampling"
+# EXIF orientation -> flip code of OpenCV, after the sides were swapped for 5-8.
+_FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
+
+
+def read_header(content: bytes, limits: ImageLimits, *, max_bytes: int) -> ImageHeader:
+    """Decide from the bytes alone, without a decoder, whether an image may be decoded.
+
+    JPEG, PNG and WebP are let through when whole, still and within the limits. Raises ImageEmpty,
+    ImageUnsupported, ImageTruncated, ImageCorrupt, ImageTooLarge or ImageTooSmall.
+    """
+    if len(content) > max_bytes:
+        raise ImageTooLarge(f"The image has {len(content)} bytes; at most {max_bytes} are read.")
+    image_format = sniff(content)
+    header = upright_header(image_format, _read_frame(image_format, content, limits))
+    check_size(header, limits)
+    return header
+
+
+def decode(content: bytes, header: ImageHeader) -> BgrImage:
+    """Decode an image that `read_header` let through.
+
+    Returns (H, W, 3) uint8 BGR, C-contiguous and upright; H and W are the header's. Grey, palette,
+    CMYK and 16-bit images become 8-bit BGR as in `cv2.imdecode`; alpha is dropped. An image is
+    decoded wholly or not at all. Raises ImageTruncated, ImageCorrupt or ImageUnsupported.
+    """
+    if header.format is ImageFormat.JPEG:
+        image = _decode_jpeg(jpeg_pixels_only(content))
+    elif header.format is ImageFormat.PNG:
+        image = _decode_with_opencv(png_pixels_only(content), header.format)
+    else:
+        image = _decode_with_opencv(webp_pixels_only(content), header.format)
+    if image.shape != (*header.stored_shape, 3):
+        raise ImageCorrupt(f"The {header.format} is not of the size that it says.")
+    return _turn_upright(image, header.orientation)
+
+
+def _read_frame(image_format: ImageFormat, content: bytes, limits: ImageLimits) -> StoredFrame:
+    if image_format is ImageFormat.JPEG:
+        return read_jpeg(content, limits.max_jpeg_scans)
+    if image_format is ImageFormat.PNG:
+        return read_png(content)
+    return read_webp(content)
+
+
+def _decode_jpeg(content: bytes) -> BgrImage:
+    """Decode with warnings as errors: where data is missing libjpeg only warns, and paints grey."""
+    try:
+        image: BgrImage = simplejpeg.decode_jpeg(content, "BGR")
+    except ValueError as error:
+        warning = str(error)
+        if not warning.endswith(_JUNK_BEFORE_END):
+            raise _jpeg_error(warning) from error
+        # This being the first warning, and at the end, the whole picture came before it undamaged.
+        image = simplejpeg.decode_jpeg(content, "BGR", strict=False)
+    return image
+
+
+def _jpeg_error(warning: str) -> ImageTruncated | ImageCorrupt | ImageUnsupported:
+    if _UNKNOWN_SAMPLING in warning:
+        return ImageUnsupported("This JPEG has an unusual colour sampling: save it as 4:2:0.")
+    if any(words in warning for words in _CUT_SHORT):
+        return ImageTruncated("The JPEG's picture is incomplete.")
+    return ImageCorrupt("The JPEG is damaged.")
+
+
+def _decode_with_opencv(content: bytes, image_format: ImageFormat) -> BgrImage:
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image: BgrImage | None = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:  # says nothing about the image
+            raise MemoryError from error
+        image = None
+    if image is None:
+        raise ImageCorrupt(f"The {image_format} is damaged.")
+    return image
+
+
+def _turn_upright(image: BgrImage, orientation: int) -> BgrImage:
+    """Undo an EXIF orientation: 2 and 4 mirror, 3 turns by 180 degrees, 5-8 swap the sides."""
+    if orientation in (5, 6, 7, 8):
+        image = cv2.transpose(image)
+    flip = _FLIPS.get(orientation)
+    return image if flip is None else cv2.flip(image, flip)
