@@ -26,5 +26,5 @@ def load_engine(settings: EngineSettings, *, threads: int = 1) -> Engine:
     if kind == "fake":
         from common.vision.fake_engine import FakeEngine
 
-        return FakeEngine()
+        return FakeEngine(settings.pack)
     assert_never(kind)

@@ -1,0 +1,75 @@
+"""The two bounded lanes of images that wait for a worker."""
+
+import asyncio
+from collections import deque
+from typing import Generic, TypeVar
+
+from common.errors import Overloaded, ProcessingFailed
+
+T = TypeVar("T")
+
+CLOSED = "The server is shutting down."
+
+
+class Lanes(Generic[T]):
+    """A queue of two priorities: urgent items overtake the others; each lane holds up to `size`.
+
+    Lanes are apart so that a queue full of photos, which is its usual state while an event is
+    indexed, never turns a selfie away.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._urgent: deque[T] = deque()
+        self._patient: deque[T] = deque()
+        self._room = asyncio.Semaphore(size)
+        self._arrival = asyncio.Event()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._urgent) + len(self._patient)
+
+    def put_urgent(self, item: T, *, retry_after_s: float) -> None:
+        """Queue before all that is not urgent. Raises Overloaded when the urgent lane is full."""
+        if self._closed:
+            raise ProcessingFailed(CLOSED)
+        if len(self._urgent) >= self._size:
+            raise Overloaded("Too many images are waiting.", retry_after_s=retry_after_s)
+        self._urgent.append(item)
+        self._arrival.set()
+
+    async def put(self, item: T) -> None:
+        """Wait for room, first come first served, then queue. Raises ProcessingFailed when
+        closed."""
+        await self._room.acquire()
+        if self._closed:
+            self._room.release()
+            raise ProcessingFailed(CLOSED)
+        self._patient.append(item)
+        self._arrival.set()
+
+    async def take(self) -> T:
+        """Wait for the next item."""
+        while not (self._urgent or self._patient):
+            self._arrival.clear()
+            await self._arrival.wait()
+        if self._urgent:
+            return self._urgent.popleft()
+        self._room.release()
+        return self._patient.popleft()
+
+    def discard(self, item: T) -> None:
+        """Forget an item whose caller has gone; does nothing once it was taken."""
+        if item in self._urgent:
+            self._urgent.remove(item)
+        elif item in self._patient:
+            self._patient.remove(item)
+            self._room.release()
+
+    def close(self) -> None:
+        """Refuse everything from now on, also those waiting for room; forget what is queued."""
+        self._closed = True
+        self._urgent.clear()
+        self._patient.clear()
+        # One release is enough: each caller that wakes up passes it on.
+        self._room.release()

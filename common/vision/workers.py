@@ -1,0 +1,196 @@
+"""The pool of worker processes that the servers ask for faces."""
+
+import asyncio
+import logging
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from common.config import EngineSettings, ImageLimits
+from common.errors import FacePassError, PackUnavailable, ProcessingFailed
+from common.vision.lanes import CLOSED, Lanes
+from common.vision.types import Analysis, AnalyzeOptions, Pack
+from common.vision.worker import Setup, Task
+from common.vision.worker_process import WorkerProcess
+
+logger = logging.getLogger(__name__)
+
+LOAD_TIMEOUT_S = 180.0
+STOP_GRACE_S = 5.0
+FIRST_RETRY_S, LAST_RETRY_S = 1.0, 60.0
+
+
+@dataclass(eq=False, slots=True)
+class _Job:
+    """One image on its way through the pool."""
+
+    task: Task
+    answer: asyncio.Future[Analysis]
+    arrived: float = field(default_factory=time.perf_counter)
+
+    def resolve(self, outcome: Analysis | BaseException) -> None:
+        """Answer the caller, unless it has gone."""
+        if self.answer.done():
+            return
+        if isinstance(outcome, BaseException):
+            self.answer.set_exception(outcome)
+        else:
+            self.answer.set_result(outcome)
+
+
+class WorkerPool:
+    """`Vision` by worker processes, each with its own single-threaded engine and one image at a
+    time.
+
+    Images wait in two bounded lanes (see `Lanes`), so that selfies overtake photos. A worker that
+    dies or takes longer than `image_timeout_s` is replaced and costs the one image it had.
+    """
+
+    def __init__(self, settings: EngineSettings, limits: ImageLimits) -> None:
+        self._settings = settings
+        self._limits = limits
+        self._size = settings.workers or len(os.sched_getaffinity(0))
+        self._lanes: Lanes[_Job] = Lanes(settings.queue_size)
+        self._jobs: set[_Job] = set()
+        self._processes: set[WorkerProcess] = set()
+        self._serving: list[asyncio.Task[None]] = []
+        self._threads = ThreadPoolExecutor(self._size, thread_name_prefix="worker")
+        self._pack: Pack | None = None
+        self._image_s = 0.5
+        self.replaced = 0
+        """Workers that had to be replaced since the start."""
+
+    @property
+    def pack(self) -> Pack:
+        """The workers' pack, known once started."""
+        if self._pack is None:
+            raise PackUnavailable("The worker pool has not been started.")
+        return self._pack
+
+    @property
+    def waiting(self) -> int:
+        """Images queued and not yet with a worker."""
+        return len(self._lanes)
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the workers."""
+        return [process.pid for process in self._processes]
+
+    async def start(self) -> None:
+        """Start all workers, engines loaded. Raises PackUnavailable with the engine's message."""
+        processes = [self._spawn() for _ in range(self._size)]
+        try:
+            packs = await asyncio.gather(*(self._load(process) for process in processes))
+        except BaseException:
+            for process in processes:
+                process.kill()
+            await self.close()
+            raise
+        self._pack = packs[0]
+        self._serving = [asyncio.create_task(self._serve(process)) for process in processes]
+
+    async def close(self) -> None:
+        """Fail what still waits and end all workers."""
+        self._lanes.close()
+        for serving in self._serving:
+            serving.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+        for job in list(self._jobs):
+            job.resolve(ProcessingFailed(CLOSED))
+        stops = [asyncio.to_thread(process.stop, STOP_GRACE_S) for process in self._processes]
+        await asyncio.gather(*stops)
+        await asyncio.to_thread(self._threads.shutdown)
+        while self._processes:
+            self._processes.pop().close()
+
+    async def analyze(
+        self, content: bytes, options: AnalyzeOptions, *, urgent: bool = False
+    ) -> Analysis:
+        """As Vision.analyze; where the queue is full, urgent calls raise Overloaded, others
+        wait."""
+        limits = self._limits
+        max_bytes = limits.max_probe_bytes if urgent else limits.max_photo_bytes
+        answer: asyncio.Future[Analysis] = asyncio.get_running_loop().create_future()
+        job = _Job(Task(content, options, max_bytes), answer)
+        self._jobs.add(job)
+        try:
+            if urgent:
+                self._lanes.put_urgent(job, retry_after_s=self._retry_after_s())
+            else:
+                await self._lanes.put(job)
+            return await answer
+        finally:
+            self._lanes.discard(job)
+            self._jobs.discard(job)
+
+    def _retry_after_s(self) -> float:
+        return max(1.0, self._settings.queue_size * self._image_s / self._size)
+
+    def _spawn(self) -> WorkerProcess:
+        process = WorkerProcess()
+        self._processes.add(process)
+        return process
+
+    async def _load(self, process: WorkerProcess) -> Pack:
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(LOAD_TIMEOUT_S, process.kill)
+        try:
+            setup = Setup(self._settings, self._limits)
+            return await loop.run_in_executor(self._threads, process.load, setup)
+        finally:
+            timer.cancel()
+
+    async def _serve(self, process: WorkerProcess) -> None:
+        """Work on one image after the other, for ever, in this process or its successors."""
+        while True:
+            job = await self._lanes.take()
+            # It may have been killed while it was idle; that must cost no image.
+            if not process.alive:
+                process = await self._replace(process)
+            await self._work(process, job)
+            if not process.alive:
+                process = await self._replace(process)
+
+    async def _work(self, process: WorkerProcess, job: _Job) -> None:
+        """Give one image to a worker and answer its caller."""
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self._settings.image_timeout_s, process.kill)
+        started = time.perf_counter()
+        try:
+            analysis = await loop.run_in_executor(self._threads, process.analyze, job.task)
+        except FacePassError as error:
+            job.resolve(error)
+        except Exception:
+            # What state the connection is in is unknown, so the worker goes too.
+            logger.exception("worker failed", extra={"action": "worker_failed"})
+            process.kill()
+            job.resolve(ProcessingFailed("FacePass failed on this image; nothing was stored."))
+        else:
+            queue_ms = (started - job.arrived) * 1000
+            timings = replace(analysis.timings, queue_ms=queue_ms)
+            job.resolve(replace(analysis, timings=timings))
+            self._image_s += 0.1 * (time.perf_counter() - started - self._image_s)
+        finally:
+            timer.cancel()
+
+    async def _replace(self, dead: WorkerProcess) -> WorkerProcess:
+        """A new worker with its engine loaded, tried for as long as it takes."""
+        self._processes.discard(dead)
+        await asyncio.to_thread(dead.close)
+        self.replaced += 1
+        pause_s = FIRST_RETRY_S
+        while True:
+            process = self._spawn()
+            try:
+                await self._load(process)
+            except PackUnavailable as error:
+                logger.error(error.message, extra={"action": "worker_not_replaced"})
+                self._processes.discard(process)
+                await asyncio.to_thread(process.close)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LAST_RETRY_S)
+            else:
+                logger.warning("worker replaced", extra={"action": "worker_replaced"})
+                return process
