@@ -1,4 +1,4 @@
-"""A gallery of search results as one HTML file: no scripts, nothing loaded but the images it is given."""
+"""A gallery of search results as one HTML file: no scripts, nothing loaded but its images."""
 
 import re
 from collections.abc import Sequence
@@ -21,9 +21,10 @@ _LEGEND = (
 class FoundPhoto:
     """One photo in which a guest was found.
 
-    image: URL for the page: relative path, `file:`, `http(s):` or `data:image/...`; anything else is left out.
-    box: x, y, width and height in pixels of the upright photo, whose size is `width` x `height`; browsers turn
-    photos upright themselves.
+    image: URL for the page: relative path, `file:`, `http(s):` or `data:image/...`; anything else
+    is left out.
+    box: x, y, width and height in pixels of the upright photo, whose size is `width` x `height`;
+    browsers turn photos upright themselves.
     """
 
     image: str
@@ -51,9 +52,9 @@ class FoundPhoto:
 
 @dataclass(frozen=True, slots=True)
 class GuestReport:
-    """One guest: the selfie (an image URL as in `FoundPhoto.image`, or empty) and the photos found with it.
+    """One guest and the photos found with the selfie (an image URL as in `FoundPhoto`, or empty).
 
-    facts: figures shown under the name, as (value, what it counts); empty shows the number of photos.
+    facts: figures shown under the name, as (value, what it counts); empty: the number of photos.
     note: one sentence about the search, such as which of several faces was used.
     """
 
@@ -71,7 +72,7 @@ def render(
     lede: str = "",
     coverage: searcher_pb2.Coverage | None = None,
 ) -> str:
-    """Return the whole page. Every text is escaped; photos are shown in the order given, confident ones first."""
+    """Return the whole page; photos in the order given, those that are only possible apart."""
     head = f"<h1>{escape(title)}</h1>"
     if lede:
         head += f'\n<p class="lede">{escape(lede)}</p>'

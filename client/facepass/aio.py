@@ -1,0 +1,290 @@
+"""The client for asyncio."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self, TypeVar, Unpack
+
+import grpc
+
+from facepass import channel
+from facepass.errors import from_rpc_error
+from facepass.names import event_id, event_name, photo_name
+from facepass.options import EventFields, IndexOptions, event_message, index_config, update_mask
+from facepass.photos import PhotoSource
+from facepass.probes import ProbeLike, face_name, probe
+from facepass.upload import Photos, Upload
+from facepass.v1 import (
+    events_pb2,
+    events_pb2_grpc,
+    indexer_pb2,
+    indexer_pb2_grpc,
+    searcher_pb2,
+    searcher_pb2_grpc,
+    types_pb2,
+)
+from facepass.window import UploadLimits
+
+LARGEST_PAGE = 1000
+
+
+class _Pageable(Protocol):
+    page_token: str
+
+
+class _Page(Protocol):
+    @property
+    def next_page_token(self) -> str: ...
+
+
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+_PageRequest = TypeVar("_PageRequest", bound=_Pageable)
+_PageResponse = TypeVar("_PageResponse", bound=_Page)
+
+
+class AsyncClient:
+    """Talks to both FacePass servers. Make it inside a running event loop, and close it.
+
+    indexer, searcher: `host:port`; by default FACEPASS_INDEXER and FACEPASS_SEARCHER, or else
+    localhost:50051 and localhost:50052. credentials: for TLS; none means plain text.
+    timeout_s: longest wait for one answer; photo streams have no limit.
+
+    Events are given by id or name, photos by event and id. Every method raises `FacePassError`.
+    """
+
+    def __init__(
+        self,
+        *,
+        indexer: str | None = None,
+        searcher: str | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+        timeout_s: float = 60.0,
+    ) -> None:
+        self._indexing = channel.open_channel(channel.indexer_address(indexer), credentials)
+        self._searching = channel.open_channel(channel.searcher_address(searcher), credentials)
+        self._events = events_pb2_grpc.EventsStub(self._indexing)
+        self._indexer = indexer_pb2_grpc.IndexerStub(self._indexing)
+        self._searcher = searcher_pb2_grpc.SearcherStub(self._searching)
+        self._timeout_s = timeout_s
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections; calls under way are cancelled."""
+        await asyncio.gather(self._indexing.close(), self._searching.close())
+
+    async def create_event(self, event: str, **fields: Unpack[EventFields]) -> events_pb2.Event:
+        """Create an event under an id of 1 to 63 of `a-z 0-9 -`."""
+        request = events_pb2.CreateEventRequest(
+            event_id=event_id(event),
+            event=event_message(event, fields),
+            request_id=str(uuid.uuid4()),
+        )
+        return (await self._call(self._events.CreateEvent, request)).event
+
+    async def get_event(self, event: str) -> events_pb2.Event:
+        """Read an event with its counts."""
+        request = events_pb2.GetEventRequest(name=event_name(event))
+        return (await self._call(self._events.GetEvent, request)).event
+
+    async def get_event_by_uid(self, uid: str) -> events_pb2.Event:
+        """Read the very event that has this uid."""
+        request = events_pb2.GetEventRequest(uid=uid)
+        return (await self._call(self._events.GetEvent, request)).event
+
+    async def list_events(self) -> AsyncIterator[events_pb2.Event]:
+        """Iterate over all events, by name."""
+        request = events_pb2.ListEventsRequest(page_size=LARGEST_PAGE)
+        async for page in self._pages(self._events.ListEvents, request):
+            for event in page.events:
+                yield event
+
+    async def update_event(
+        self, event: str, *, etag: str = "", **fields: Unpack[EventFields]
+    ) -> events_pb2.Event:
+        """Change the given fields. With an `etag`, only if nobody else changed the event since."""
+        message = event_message(event, fields)
+        message.etag = etag
+        request = events_pb2.UpdateEventRequest(event=message, update_mask=update_mask(fields))
+        return (await self._call(self._events.UpdateEvent, request)).event
+
+    async def delete_event(
+        self, event: str, *, etag: str = "", validate_only: bool = False
+    ) -> events_pb2.DeleteEventResponse:
+        """Delete an event with all it holds, or only count what would go."""
+        request = events_pb2.DeleteEventRequest(
+            name=event_name(event), etag=etag, validate_only=validate_only
+        )
+        return await self._call(self._events.DeleteEvent, request)
+
+    async def index_photos(
+        self,
+        event: str,
+        photos: Photos,
+        *,
+        limits: UploadLimits | None = None,
+        **options: Unpack[IndexOptions],
+    ) -> AsyncIterator[indexer_pb2.PhotoResult]:
+        """Index photos in one stream; yields what became of each, in the order of completion.
+
+        The next photo is taken only when there is room (`limits`), and a plain iterable is advanced
+        in a worker thread. A stream that breaks is opened again and what was not answered is sent
+        again, so a photo may come back DUPLICATE although it was indexed just now. A file that
+        cannot be read is FAILED (FILE_UNREADABLE). What the iterable raises is raised here, after
+        the photos before it were answered.
+        """
+        config = index_config(event, options)
+        upload = Upload(self._indexer, config, photos, limits or UploadLimits())
+        async for result in upload.results():
+            yield result
+
+    async def index_photo(
+        self, event: str, photo: PhotoSource, **options: Unpack[IndexOptions]
+    ) -> indexer_pb2.PhotoResult:
+        """Index one photo. Raises OSError when its file cannot be read."""
+        content = photo.content
+        if not isinstance(content, bytes):
+            content = await asyncio.to_thread(content.read_bytes)
+        request = indexer_pb2.IndexPhotoRequest(
+            config=index_config(event, options),
+            photo=await asyncio.to_thread(photo.header),
+            content=content,
+        )
+        return (await self._call(self._indexer.IndexPhoto, request)).result
+
+    async def get_photo(self, event: str, photo: str) -> types_pb2.Photo:
+        """Read a photo with its faces."""
+        request = indexer_pb2.GetPhotoRequest(name=photo_name(event, photo))
+        return (await self._call(self._indexer.GetPhoto, request)).photo
+
+    async def list_photos(
+        self, event: str, *, state: types_pb2.PhotoState = types_pb2.PHOTO_STATE_UNSPECIFIED
+    ) -> AsyncIterator[types_pb2.Photo]:
+        """Iterate over an event's photos with their faces, in the order of their indexing."""
+        request = indexer_pb2.ListPhotosRequest(
+            parent=event_name(event), page_size=LARGEST_PAGE, state=state
+        )
+        async for page in self._pages(self._indexer.ListPhotos, request):
+            for photo in page.photos:
+                yield photo
+
+    async def delete_photo(
+        self, event: str, photo: str, *, validate_only: bool = False
+    ) -> indexer_pb2.DeletePhotoResponse:
+        """Delete a photo with its faces, or only count them."""
+        request = indexer_pb2.DeletePhotoRequest(
+            name=photo_name(event, photo), validate_only=validate_only
+        )
+        return await self._call(self._indexer.DeletePhoto, request)
+
+    async def delete_face(self, face: str, *, validate_only: bool = False) -> None:
+        """Delete one face, given by name; its photo stays."""
+        request = indexer_pb2.DeleteFaceRequest(name=face_name(face), validate_only=validate_only)
+        await self._call(self._indexer.DeleteFace, request)
+
+    async def search(
+        self,
+        event: str,
+        *probes: ProbeLike,
+        min_similarity: float | None = None,
+        group_by: searcher_pb2.GroupBy = searcher_pb2.GROUP_BY_PHOTO,
+        limit: int | None = None,
+    ) -> searcher_pb2.SearchResponse:
+        """Find the person of the probes; all matches, or the `limit` most similar ones.
+
+        All pages are put together: the first page's answer with the matches of all of them. Its
+        `next_page_token` is empty, `total_matches` counts those beyond the limit too.
+        """
+        wanted = LARGEST_PAGE if limit is None else min(limit, LARGEST_PAGE)
+        request = await _search_request(event, probes, min_similarity, group_by, wanted)
+        answer: searcher_pb2.SearchResponse | None = None
+        async for page in self._pages(self._searcher.Search, request):
+            if answer is None:
+                answer = page
+            else:
+                answer.matches.extend(page.matches)
+            if limit is not None and len(answer.matches) >= limit:
+                break
+        assert answer is not None  # there is always a first page
+        if limit is not None:
+            del answer.matches[limit:]
+        answer.next_page_token = ""
+        return answer
+
+    async def search_page(
+        self,
+        event: str,
+        *probes: ProbeLike,
+        min_similarity: float | None = None,
+        group_by: searcher_pb2.GroupBy = searcher_pb2.GROUP_BY_PHOTO,
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> searcher_pb2.SearchResponse:
+        """Return one page of a search; for a following page everything else must be the same."""
+        request = await _search_request(event, probes, min_similarity, group_by, page_size)
+        request.page_token = page_token
+        return await self._call(self._searcher.Search, request)
+
+    async def compare_faces(
+        self, left: ProbeLike, right: ProbeLike
+    ) -> searcher_pb2.CompareFacesResponse:
+        """Compare two faces one to one."""
+        request = searcher_pb2.CompareFacesRequest(left=await probe(left), right=await probe(right))
+        return await self._call(self._searcher.CompareFaces, request)
+
+    async def evaluate_selfie(self, image: bytes | Path) -> searcher_pb2.EvaluateSelfieResponse:
+        """Say whether an image is good enough to search with, and how to make it better."""
+        request = searcher_pb2.EvaluateSelfieRequest(image=(await probe(image)).image)
+        return await self._call(self._searcher.EvaluateSelfie, request)
+
+    async def _call(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[_Request, _Response],
+        request: _Request,
+    ) -> _Response:
+        try:
+            return await method(request, timeout=self._timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from None
+
+    async def _pages(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[_PageRequest, _PageResponse],
+        request: _PageRequest,
+    ) -> AsyncIterator[_PageResponse]:
+        while True:
+            page = await self._call(method, request)
+            yield page
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+
+async def _search_request(
+    event: str,
+    probes: Sequence[ProbeLike],
+    min_similarity: float | None,
+    group_by: searcher_pb2.GroupBy,
+    page_size: int,
+) -> searcher_pb2.SearchRequest:
+    request = searcher_pb2.SearchRequest(
+        event=event_name(event),
+        probes=[await probe(each) for each in probes],
+        group_by=group_by,
+        page_size=page_size,
+    )
+    if min_similarity is not None:
+        request.min_similarity = min_similarity
+    return request

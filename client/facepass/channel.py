@@ -1,0 +1,70 @@
+"""How the client connects: addresses, keepalive, message sizes, retries."""
+
+import json
+import os
+
+import grpc
+
+from facepass.version import __version__
+
+DEFAULT_INDEXER = "localhost:50051"
+DEFAULT_SEARCHER = "localhost:50052"
+
+_MIB = 1024 * 1024
+_IDEMPOTENT = {
+    "facepass.v1.Events": ("CreateEvent", "GetEvent", "ListEvents"),
+    "facepass.v1.Indexer": ("IndexPhoto", "GetPhoto", "ListPhotos"),
+    "facepass.v1.Searcher": ("Search", "CompareFaces", "EvaluateSelfie"),
+}
+"""Calls that gRPC itself may repeat. CreateEvent is one of them because the client always sends a
+request id, IndexPhoto because a repeat is answered DUPLICATE; a deletion is not: its repeat would
+be answered NOT_FOUND."""
+
+
+def indexer_address(given: str | None = None) -> str:
+    """Return the indexing server: as given, else FACEPASS_INDEXER, else the default."""
+    return given or os.environ.get("FACEPASS_INDEXER") or DEFAULT_INDEXER
+
+
+def searcher_address(given: str | None = None) -> str:
+    """Return the query server: as given, else FACEPASS_SEARCHER, else the default."""
+    return given or os.environ.get("FACEPASS_SEARCHER") or DEFAULT_SEARCHER
+
+
+def open_channel(
+    address: str, credentials: grpc.ChannelCredentials | None = None
+) -> grpc.aio.Channel:
+    """Open a channel to one server; it connects with the first call. Needs a running event loop."""
+    options = [
+        # A dead peer is noticed within 50 s, also behind a firewall that forgets quiet connections.
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        # The server judges what is too large; answers are bounded by its page size.
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_receive_message_length", 64 * _MIB),
+        ("grpc.service_config", json.dumps(service_config())),
+        # A call is only repeated while its request is still held; selfies and photos are large.
+        ("grpc.per_rpc_retry_buffer_size", 40 * _MIB),
+        ("grpc.max_reconnect_backoff_ms", 5_000),
+        ("grpc.primary_user_agent", f"facepass-python/{__version__}"),
+    ]
+    if credentials is None:
+        return grpc.aio.insecure_channel(address, options)
+    return grpc.aio.secure_channel(address, credentials, options)
+
+
+def service_config() -> dict[str, object]:
+    """Return the gRPC service config: UNAVAILABLE is retried, on idempotent calls only."""
+    names = [
+        {"service": service, "method": method}
+        for service, methods in _IDEMPOTENT.items()
+        for method in methods
+    ]
+    policy = {
+        "maxAttempts": 4,
+        "initialBackoff": "0.1s",
+        "maxBackoff": "2s",
+        "backoffMultiplier": 3,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    return {"methodConfig": [{"name": names, "retryPolicy": policy}]}

@@ -1,0 +1,165 @@
+"""Sending photos in one stream: bounded, in any order of completion, resumed when it breaks."""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from itertools import islice
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+from facepass.errors import FacePassError, Unavailable, from_rpc_error
+from facepass.photos import PhotoSource, chunks
+from facepass.v1 import indexer_pb2, indexer_pb2_grpc, types_pb2
+from facepass.window import Admitted, UploadLimits, Window
+
+_CHUNKS_PER_READ = 8
+
+Call = grpc.aio.StreamStreamCall[indexer_pb2.IndexPhotosRequest, indexer_pb2.IndexPhotosResponse]
+Photos = Iterable[PhotoSource] | AsyncIterable[PhotoSource]
+
+
+class Upload:
+    """One run of `index_photos`.
+
+    Three tasks: `_feed` takes photos from the caller while there is room, `_send` writes them to
+    the current connection, and the reader of `results` takes the answers. `_feed` outlives a
+    connection; what it took and was not answered is sent again by the next one.
+    """
+
+    def __init__(
+        self,
+        stub: "indexer_pb2_grpc.IndexerAsyncStub",
+        config: indexer_pb2.IndexPhotosConfig,
+        photos: Photos,
+        limits: UploadLimits,
+    ) -> None:
+        self._stub = stub
+        self._config = config
+        self._photos = photos
+        self._limits = limits
+        self._window = Window(limits)
+        self._unreadable: deque[indexer_pb2.PhotoResult] = deque()
+        self._keys: list[int] = []
+
+    async def results(self) -> AsyncGenerator[indexer_pb2.PhotoResult, None]:
+        """Yield what became of each photo. See `AsyncClient.index_photos`."""
+        feeder = asyncio.create_task(self._feed())
+        failures = 0
+        try:
+            while await self._window.after(-1) is not None:
+                failure: FacePassError = Unavailable(
+                    grpc.StatusCode.UNAVAILABLE, "the server ended the stream"
+                )
+                try:
+                    async with contextlib.aclosing(self._connection()) as answers:
+                        async for result in answers:
+                            failures = 0
+                            yield result
+                            while self._unreadable:
+                                yield self._unreadable.popleft()
+                except grpc.aio.AioRpcError as error:
+                    failure = from_rpc_error(error)
+                if len(self._window):
+                    failures += 1
+                    await self._pause(failures, failure)
+            await feeder  # raises what the caller's iterable raised
+            while self._unreadable:
+                yield self._unreadable.popleft()
+        finally:
+            await _stop(feeder)
+
+    async def _pause(self, failures: int, failure: FacePassError) -> None:
+        """Wait before the next connection, or raise if there is to be none."""
+        later = isinstance(failure, Unavailable) or failure.retry_after_s is not None
+        if not later or failures >= self._limits.attempts:
+            raise failure
+        await asyncio.sleep(max(self._limits.wait_s(failures), failure.retry_after_s or 0.0))
+
+    async def _connection(self) -> AsyncGenerator[indexer_pb2.PhotoResult, None]:
+        """Yield the answers of one stream, until it ends or breaks (AioRpcError)."""
+        call = self._stub.IndexPhotos()
+        self._keys = []
+        sender = asyncio.create_task(self._send(call))
+        try:
+            async for response in call:
+                await self._window.answered(self._keys[response.sequence])
+                yield response.result
+            if sender.done():
+                await sender
+        finally:
+            call.cancel()
+            await _stop(sender)
+
+    async def _send(self, call: Call) -> None:
+        try:
+            # A connection that breaks is seen, with its reason, by the reader.
+            with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                await call.write(indexer_pb2.IndexPhotosRequest(config=self._config))
+                key = -1
+                while (photo := await self._window.after(key)) is not None:
+                    key = photo.key
+                    self._keys.append(key)
+                    await _write(call, photo)
+        finally:
+            await call.done_writing()
+
+    async def _feed(self) -> None:
+        try:
+            async with contextlib.aclosing(_each(self._photos)) as photos:
+                await self._window.room_for_one()
+                async for photo in photos:
+                    try:
+                        header = await asyncio.to_thread(photo.header)
+                    except OSError as error:
+                        self._unreadable.append(_unreadable(photo, error))
+                    else:
+                        await self._window.add(header, photo.content)
+                    await self._window.room_for_one()
+        finally:
+            await self._window.complete()
+
+
+async def _write(call: Call, photo: Admitted) -> None:
+    await call.write(indexer_pb2.IndexPhotosRequest(photo=photo.header))
+    pieces = chunks(photo.content)
+    try:
+        while batch := await asyncio.to_thread(lambda: list(islice(pieces, _CHUNKS_PER_READ))):
+            for chunk in batch:
+                await call.write(indexer_pb2.IndexPhotosRequest(chunk=chunk))
+    except OSError:
+        # The file went away after it was hashed. Ended here, it is answered CONTENT_MISMATCH.
+        end = indexer_pb2.PhotoChunk(last=True)
+        await call.write(indexer_pb2.IndexPhotosRequest(chunk=end))
+
+
+async def _each(photos: Photos) -> AsyncGenerator[PhotoSource, None]:
+    if isinstance(photos, AsyncIterable):
+        async for photo in photos:
+            yield photo
+        return
+    iterator = iter(photos)
+    # In a thread, because an iterable may read files or a network before it gives the next photo.
+    while (following := await asyncio.to_thread(next, iterator, None)) is not None:
+        yield following
+
+
+def _unreadable(photo: PhotoSource, error: OSError) -> indexer_pb2.PhotoResult:
+    info = any_pb2.Any()
+    info.Pack(error_details_pb2.ErrorInfo(reason="FILE_UNREADABLE", domain="facepass"))
+    message = f"cannot read {error.filename or photo.file_name}: {error.strerror or error}"
+    status = status_pb2.Status(
+        code=grpc.StatusCode.UNAVAILABLE.value[0], message=message, details=[info]
+    )
+    return indexer_pb2.PhotoResult(
+        photo_id=photo.photo_id, state=types_pb2.PHOTO_STATE_FAILED, status=status
+    )
+
+
+async def _stop(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # seen already, or of no interest to a caller who left
