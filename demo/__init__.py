@@ -1,0 +1,1 @@
+"""`make demo`: an event's photos in, selfies in, the guests' photos out."""
