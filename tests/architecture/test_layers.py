@@ -23,7 +23,7 @@ ALLOWED = {
 # Who may import what: files whose path starts, or whose name ends, like this.
 ASYNCPG = ("common/db/", "repository.py")
 RUNTIMES = ("common/vision/",)
-WIRE = ("client/", "common/rpc/", "service.py")
+WIRE = ("client/", "common/rpc/", "service.py", "app.py")
 VISION_ONLY = ("onnxruntime", "onnx", "insightface.model_zoo", "_dlib_pybind11", "dlib")
 
 # Postgres' own administration (roles, databases, the ledger of migrations) takes no parameters;
