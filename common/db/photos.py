@@ -97,7 +97,8 @@ def _quality_values(quality: Quality) -> tuple[float, ...]:
 
 FACE_COLUMNS = (
     "event_id", "pack_id", "face_no", "photo_no", "version", "x", "y", "width", "height",
-    "detection_score", "quality_score", "sharpness", "brightness", "yaw", "pitch", "roll", "landmarks", "embedding",
+    "detection_score", "quality_score", "sharpness", "brightness", "yaw", "pitch", "roll",
+    "landmarks", "embedding",
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import asyncpg
 
 from common.config import DatabaseSettings
 from common.db.codec import register_codecs
+from common.db.migrate import pending_migrations
 from common.errors import DatabaseUnavailable, SetupError
 
 # A plan made for the parameters at hand costs microseconds; a generic one can cost a hundred times
@@ -64,10 +65,6 @@ class Database:
         except _AWAY as error:
             raise DatabaseUnavailable("the database is not available; try again") from error
 
-    async def close(self) -> None:
-        """Close all connections, waiting for those in use."""
-        await self._pool.close()
-
 
 @asynccontextmanager
 async def open_database(settings: DatabaseSettings) -> AsyncIterator[Database]:
@@ -85,9 +82,15 @@ async def open_database(settings: DatabaseSettings) -> AsyncIterator[Database]:
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise SetupError(
             f"cannot use the database ({type(error).__name__}: {error}). Check "
-            "FACEPASS_DATABASE__DSN, that Postgres runs and that `facepass-server migrate` was run; `facepass-server doctor` looks closer"
+            "FACEPASS_DATABASE__DSN, that Postgres runs, and that `facepass-server migrate` was "
+            "run; `facepass-server doctor` looks closer"
         ) from error
     try:
+        async with pool.acquire() as connection:
+            missing = await pending_migrations(connection)
+        if missing:
+            names = ", ".join(missing)
+            raise SetupError(f"the database lacks {names}: run `facepass-server migrate`")
         yield Database(pool, settings.acquire_timeout_s)
     finally:
         await pool.close()

@@ -31,9 +31,9 @@ def enum_to_domain(message_enum: object, value: int, cls: type[E], field: str) -
     return cls(name)
 
 
-def enum_to_wire(message_enum: object, value: Enum) -> int:
-    """The wire's number of a domain enum."""
-    return int(message_enum.Value(_prefix(message_enum) + value.value))  # type: ignore[attr-defined]
+def enum_to_wire(message_enum: object, value: Enum) -> str:
+    """The wire's name of a domain enum's value, which messages take for the number."""
+    return f"{_prefix(message_enum)}{value.value}"
 
 
 def _prefix(message_enum: object) -> str:
@@ -92,7 +92,7 @@ def detected_to_wire(
             pitch=quality.pitch,
             roll=quality.roll,
         ),
-        reasons=[enum_to_wire(pb.FaceReason, reason) for reason in reasons],  # type: ignore[misc]
+        reasons=[enum_to_wire(pb.FaceReason, reason) for reason in reasons],
     )
 
 

@@ -1,0 +1,155 @@
+"""Events in the database."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from common.db.events import EventReader, event_not_found
+from common.db.pool import Database
+from common.db.sql import load_queries
+from common.errors import (
+    EtagMismatch,
+    EventAlreadyExists,
+    EventNotFound,
+    IdempotencyMismatch,
+)
+from common.event import Event, EventFields
+from common.names import EventName
+
+SQL = load_queries("indexer")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestMark:
+    """What makes a creation repeatable: the caller's request id and a digest of the content."""
+
+    request_id: UUID
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """How much a deletion took."""
+
+    photos: int
+    faces: int
+
+
+class EventRepository:
+    """Creates, reads, changes and deletes events."""
+
+    def __init__(self, database: Database, reader: EventReader) -> None:
+        self._database = database
+        self._reader = reader
+
+    async def create(self, name: EventName, fields: EventFields, mark: RequestMark | None) -> Event:
+        """Raises EventAlreadyExists, or IdempotencyMismatch for a known request with other content.
+
+        An expired event of this name makes room.
+        """
+        async with self._database.transaction() as connection:
+            row = await self._insert(connection, name, fields, mark)
+            if row is None:
+                before = await connection.fetchrow(SQL["event_request"], name.key)
+                if before is not None and before["expired"]:
+                    await _delete_rows(connection, name)
+                    row = await self._insert(connection, name, fields, mark)
+                elif before is not None and _is_repeat(before, mark):
+                    return await self._reader.get(connection, name)
+            if row is None:
+                raise EventAlreadyExists(f"{name} exists already", metadata={"event": str(name)})
+            return await self._reader.from_row(connection, row)
+
+    async def get(self, name: EventName) -> Event:
+        """Raises EventNotFound."""
+        async with self._database.transaction() as connection:
+            return await self._reader.get(connection, name)
+
+    async def get_by_uid(self, uid: UUID) -> Event:
+        """Raises EventNotFound."""
+        async with self._database.transaction() as connection:
+            name = await connection.fetchval(SQL["event_by_uid"], uid)
+            if name is None:
+                raise EventNotFound(f"there is no event with uid {uid}", metadata={"uid": str(uid)})
+            return await self._reader.get(connection, EventName(name))
+
+    async def list(self, after: str, limit: int) -> list[Event]:
+        """Events by name, from the one after `after`."""
+        async with self._database.transaction() as connection:
+            rows = await connection.fetch(SQL["list_events"], after, limit)
+            return [await self._reader.from_row(connection, row) for row in rows]
+
+    async def update(
+        self, name: EventName, etag: str, change: Callable[[EventFields], EventFields]
+    ) -> Event:
+        """Apply `change` to the event's fields. Raises EventNotFound, EtagMismatch."""
+        async with self._database.transaction() as connection:
+            event = await self._locked(connection, name, etag)
+            row = await connection.fetchrow(
+                SQL["update_event"], name.key, *_values(change(event.fields))
+            )
+            return await self._reader.from_row(connection, row)
+
+    async def delete(self, name: EventName, etag: str, *, validate_only: bool) -> Deleted:
+        """Delete an event with all that it holds. Raises EventNotFound, EtagMismatch."""
+        async with self._database.transaction() as connection:
+            event = await self._locked(connection, name, etag)
+            if not validate_only:
+                await _delete_rows(connection, name)
+            counts = event.counts
+            return Deleted(counts.photos_indexed + counts.photos_rejected, counts.faces)
+
+    async def _locked(self, connection: asyncpg.Connection, name: EventName, etag: str) -> Event:
+        row = await connection.fetchrow(SQL["lock_event"], name.key)
+        if row is None or row["name"] != name.event:
+            raise event_not_found(name)
+        event = await self._reader.from_row(connection, row)
+        if etag and etag != event.etag:
+            raise EtagMismatch(f"{name} was changed since this etag was read; read it again")
+        return event
+
+    async def _insert(
+        self,
+        connection: asyncpg.Connection,
+        name: EventName,
+        fields: EventFields,
+        mark: RequestMark | None,
+    ) -> asyncpg.Record | None:
+        return await connection.fetchrow(
+            SQL["insert_event"],
+            name.key,
+            name.event,
+            uuid4(),
+            *_values(fields),
+            mark.request_id if mark else None,
+            mark.digest if mark else None,
+        )
+
+
+def _values(fields: EventFields) -> tuple[object, ...]:
+    settings = fields.settings
+    return (
+        fields.display_name,
+        fields.location,
+        fields.start_time,
+        fields.expire_time,
+        settings.quality_filter.value,
+        settings.detail.value,
+        settings.min_similarity,
+    )
+
+
+def _is_repeat(before: asyncpg.Record, mark: RequestMark | None) -> bool:
+    if mark is None or before["request_id"] != mark.request_id:
+        return False
+    if before["request_digest"] != mark.digest:
+        raise IdempotencyMismatch("this request_id was used with other content")
+    return True
+
+
+async def _delete_rows(connection: asyncpg.Connection, name: EventName) -> None:
+    for query in ("delete_event_faces", "delete_event_photos", "delete_event_ingest"):
+        await connection.execute(SQL[query], name.key)
+    await connection.execute(SQL["delete_event"], name.key)

@@ -1,0 +1,177 @@
+"""Indexing one photo: bytes in, templates committed."""
+
+import logging
+from dataclasses import dataclass
+from enum import Enum
+from time import perf_counter
+
+from common.errors import (
+    EventNotFound,
+    FacePassError,
+    InvalidImage,
+    PackMismatch,
+    PhotoIdConflict,
+)
+from common.event import Event
+from common.metrics import Metrics
+from common.photo import Photo, PhotoState
+from common.rpc.status import code_of
+from common.vision.types import Analysis, AnalyzeOptions, Timings, Vision
+from indexer.pending import PendingPhotos
+from indexer.repository import PhotoRepository
+from indexer.uploads import Upload
+from indexer.write_repository import PhotoWrite, Written, check_pack
+from indexer.writer import PhotoWriter
+
+log = logging.getLogger(__name__)
+
+
+class PhotoResultState(Enum):
+    """What became of a photo. Values are the wire's, less the prefix."""
+
+    INDEXED = "INDEXED"
+    DUPLICATE = "DUPLICATE"
+    REJECTED = "REJECTED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexJob:
+    """The event that photos go into, and how."""
+
+    event: Event
+    options: AnalyzeOptions
+    replace: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoOutcome:
+    """What became of one photo; `photo` for INDEXED and DUPLICATE, `error` for REJECTED and
+    FAILED."""
+
+    upload: Upload
+    state: PhotoResultState
+    photo: Photo | None = None
+    error: Exception | None = None
+    timings: Timings | None = None
+    commit_ms: float = 0.0
+
+
+class PhotoIndexing:
+    """The use case."""
+
+    def __init__(
+        self,
+        vision: Vision,
+        repository: PhotoRepository,
+        writer: PhotoWriter,
+        pending: PendingPhotos,
+        metrics: Metrics,
+    ) -> None:
+        self._vision = vision
+        self._repository = repository
+        self._writer = writer
+        self._pending = pending
+        self._metrics = metrics
+
+    def check(self, event: Event) -> None:
+        """Raises PackMismatch when this server cannot index photos of the event."""
+        check_pack(event, self._vision.pack.key)
+
+    async def index(self, job: IndexJob, upload: Upload) -> PhotoOutcome:
+        """Index one photo. Whatever is wrong with the photo, or fails on the way, is its outcome.
+
+        Raises EventNotFound when the event is deleted meanwhile, PackMismatch when another pack's
+        templates get there first.
+        """
+        with self._pending.photo(job.event.name):
+            try:
+                outcome = await self._index(job, upload)
+            except (EventNotFound, PackMismatch):
+                raise
+            except Exception as error:
+                outcome = _failure(upload, error)
+        self._observe(outcome)
+        return outcome
+
+    async def _index(self, job: IndexJob, upload: Upload) -> PhotoOutcome:
+        if upload.error is not None and not isinstance(upload.error, InvalidImage):
+            raise upload.error
+        known = await self._known(job, upload)
+        if known is not None:
+            return known
+        found = upload.error or await self._analyze(job, upload)
+        started = perf_counter()
+        written = await self._writer.write(
+            job.event, PhotoWrite(upload.info, upload.sha256, upload.size_bytes, found, job.replace)
+        )
+        commit_ms = (perf_counter() - started) * 1000
+        if not isinstance(written, Written):
+            raise written
+        if written.photo.state is PhotoState.REJECTED:
+            assert isinstance(found, InvalidImage)
+            return PhotoOutcome(upload, PhotoResultState.REJECTED, error=found)
+        state = PhotoResultState.DUPLICATE if written.duplicate else PhotoResultState.INDEXED
+        timings = None if isinstance(found, InvalidImage) else found.timings
+        return PhotoOutcome(upload, state, written.photo, None, timings, commit_ms)
+
+    async def _known(self, job: IndexJob, upload: Upload) -> PhotoOutcome | None:
+        """The outcome of a photo whose id is stored already, so that its bytes need no work."""
+        name = job.event.name.photo(upload.info.photo_id)
+        digest = await self._repository.digest(name)
+        if digest is None or digest[1] is PhotoState.REJECTED:
+            return None
+        if digest[0] == upload.sha256:
+            photo = await self._repository.get(name)
+            return PhotoOutcome(upload, PhotoResultState.DUPLICATE, photo)
+        if not job.replace:
+            raise PhotoIdConflict(
+                f"photo id {name.photo} is taken by a photo with other bytes",
+                metadata={"photo": str(name)},
+            )
+        return None
+
+    async def _analyze(self, job: IndexJob, upload: Upload) -> Analysis | InvalidImage:
+        try:
+            return await self._vision.analyze(upload.content, job.options)
+        except InvalidImage as error:
+            return error
+
+    def _observe(self, outcome: PhotoOutcome) -> None:
+        metrics, photo = self._metrics, outcome.photo
+        metrics.photos.labels(outcome.state.value).inc()
+        if outcome.state is PhotoResultState.INDEXED and photo is not None:
+            metrics.faces.inc(len(photo.faces))
+            for face in photo.unindexed:
+                for reason in face.reasons:
+                    metrics.faces_unindexed.labels(reason.value).inc()
+        if outcome.timings is not None:
+            timings = outcome.timings
+            for stage, ms in (
+                ("queue", timings.queue_ms),
+                ("decode", timings.decode_ms),
+                ("detect", timings.detect_ms),
+                ("embed", timings.embed_ms),
+                ("commit", outcome.commit_ms),
+            ):
+                metrics.stage_seconds.labels(stage).observe(ms / 1000)
+        log.info(
+            "photo %s",
+            outcome.state.value,
+            extra={
+                "action": "photo_answered",
+                "state": outcome.state.value,
+                "reason": getattr(outcome.error, "reason", ""),
+                "bytes": outcome.upload.size_bytes,
+                "faces": len(photo.faces) if photo is not None else 0,
+            },
+        )
+
+
+def _failure(upload: Upload, error: Exception) -> PhotoOutcome:
+    """REJECTED for what sending again cannot help, FAILED for what it may."""
+    if not isinstance(error, FacePassError):
+        log.error("unexpected error", extra={"action": "unexpected_error"}, exc_info=error)
+    caller_at_fault = code_of(error).name in ("INVALID_ARGUMENT", "ALREADY_EXISTS")
+    state = PhotoResultState.REJECTED if caller_at_fault else PhotoResultState.FAILED
+    return PhotoOutcome(upload, state, error=error)

@@ -1,0 +1,108 @@
+-- Queries of the indexing server. Every query names event_id on every table of event data.
+
+-- insert_event --
+-- $1 event_id, $2 name, $3 uid, $4 display_name, $5 location, $6 start_time, $7 expire_time, $8 quality_filter,
+-- $9 detail, $10 min_similarity, $11 request_id, $12 request_digest. No row when the name is taken.
+INSERT INTO event (event_id, name, uid, display_name, location, start_time, expire_time, quality_filter, detail,
+                   min_similarity, request_id, request_digest)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+ON CONFLICT (event_id) DO NOTHING
+RETURNING *;
+
+-- event_request --
+-- $1 event_id. The request that made the event, and whether it has expired.
+SELECT name, request_id, request_digest, expire_time <= now() AS expired FROM event WHERE event_id = $1;
+
+-- event_by_uid --
+-- $1 uid.
+SELECT name FROM event WHERE uid = $1;
+
+-- list_events --
+-- $1 name after which the page starts, $2 limit.
+SELECT * FROM event
+ WHERE name > $1 AND (expire_time IS NULL OR expire_time > now())
+ ORDER BY name
+ LIMIT $2;
+
+-- lock_event --
+-- $1 event_id. Every commit that changes an event's rows holds this lock, so that versions are in commit order.
+SELECT *, now() AS now FROM event
+ WHERE event_id = $1 AND (expire_time IS NULL OR expire_time > now())
+   FOR UPDATE;
+
+-- update_event --
+-- $1 event_id, $2 display_name, $3 location, $4 start_time, $5 expire_time, $6 quality_filter, $7 detail,
+-- $8 min_similarity.
+UPDATE event
+   SET display_name = $2, location = $3, start_time = $4, expire_time = $5, quality_filter = $6, detail = $7,
+       min_similarity = $8, revision = revision + 1, update_time = now()
+ WHERE event_id = $1
+RETURNING *;
+
+-- advance_event --
+-- $1 event_id, $2 photos numbered, $3 faces numbered, $4 photos indexed more, $5 photos rejected more, $6 faces more,
+-- $7 pack_id to set at the first photo.
+UPDATE event
+   SET version = version + 1, next_photo_no = next_photo_no + $2, next_face_no = next_face_no + $3,
+       photos_indexed = photos_indexed + $4, photos_rejected = photos_rejected + $5, faces = faces + $6,
+       pack_id = coalesce(pack_id, $7)
+ WHERE event_id = $1;
+
+-- delete_event --
+-- $1 event_id.
+DELETE FROM event WHERE event_id = $1;
+
+-- delete_event_photos --
+-- $1 event_id.
+DELETE FROM photo WHERE event_id = $1;
+
+-- delete_event_faces --
+-- $1 event_id.
+DELETE FROM face WHERE event_id = $1;
+
+-- delete_event_ingest --
+-- $1 event_id.
+DELETE FROM ingest WHERE event_id = $1;
+
+-- photos_by_id --
+-- $1 event_id, $2 photo ids.
+SELECT * FROM photo WHERE event_id = $1 AND photo_id = ANY ($2::text[]);
+
+-- photo_digest --
+-- $1 event_id, $2 photo id.
+SELECT sha256, state FROM photo WHERE event_id = $1 AND photo_id = $2;
+
+-- list_photos --
+-- $1 event_id, $2 photo number after which the page starts, $3 state or NULL for all, $4 limit.
+SELECT * FROM photo
+ WHERE event_id = $1 AND photo_no > $2 AND ($3::text IS NULL OR state = $3)
+ ORDER BY photo_no
+ LIMIT $4;
+
+-- faces_of_photos --
+-- $1 event_id, $2 pack_id, $3 photo numbers. Without templates.
+SELECT face_no, photo_no, x, y, width, height, detection_score, quality_score, sharpness, brightness, yaw, pitch,
+       roll, landmarks
+  FROM face
+ WHERE event_id = $1 AND pack_id = $2 AND photo_no = ANY ($3::int[]);
+
+-- delete_photos --
+-- $1 event_id, $2 photo numbers.
+DELETE FROM photo WHERE event_id = $1 AND photo_no = ANY ($2::int[]);
+
+-- delete_faces_of_photos --
+-- $1 event_id, $2 photo numbers.
+DELETE FROM face WHERE event_id = $1 AND photo_no = ANY ($2::int[]);
+
+-- delete_face --
+-- $1 event_id, $2 face number, $3 photo number. Of every pack.
+DELETE FROM face WHERE event_id = $1 AND face_no = $2 AND photo_no = $3;
+
+-- report_pending --
+-- $1 event_id, $2 server_id, $3 photos that this server is working on.
+INSERT INTO ingest (event_id, server_id, pending) VALUES ($1, $2, $3)
+ON CONFLICT (event_id, server_id) DO UPDATE SET pending = excluded.pending, heartbeat = now();
+
+-- clear_pending --
+-- $1 event_id, $2 server_id.
+DELETE FROM ingest WHERE event_id = $1 AND server_id = $2;

@@ -1,0 +1,136 @@
+"""Photos and faces in the database."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+
+from common.db.events import EventReader
+from common.db.photos import face_from_row, photo_from_row
+from common.db.pool import Database
+from common.db.sql import load_queries
+from common.errors import FaceNotFound, PhotoNotFound
+from common.event import Event
+from common.names import EventName, FaceName, PhotoName
+from common.photo import Photo, PhotoState, StoredFace
+
+SQL = load_queries("indexer")
+
+
+class PhotoRepository:
+    """Reads and deletes photos and faces."""
+
+    def __init__(self, database: Database, reader: EventReader) -> None:
+        self._database = database
+        self._reader = reader
+
+    async def digest(self, name: PhotoName) -> tuple[bytes, PhotoState] | None:
+        """SHA-256 and state of a stored photo, None when there is none."""
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(SQL["photo_digest"], name.event.key, name.photo)
+            return None if row is None else (row["sha256"], PhotoState(row["state"]))
+
+    async def get(self, name: PhotoName) -> Photo:
+        """Raises EventNotFound, PhotoNotFound."""
+        async with self._database.snapshot() as connection:
+            event = await self._reader.get(connection, name.event)
+            return await _one(connection, event, name)
+
+    async def list(
+        self, name: EventName, after: int, state: PhotoState | None, limit: int
+    ) -> list[Photo]:
+        """Photos in commit order, from the one after number `after`. Raises EventNotFound."""
+        async with self._database.snapshot() as connection:
+            event = await self._reader.get(connection, name)
+            rows = await connection.fetch(
+                SQL["list_photos"], name.key, after, state.value if state else None, limit
+            )
+            return await photos_with_faces(connection, event, rows)
+
+    async def delete_photo(self, name: PhotoName, *, validate_only: bool) -> int:
+        """Delete a photo; returns how many templates went with it. Raises EventNotFound,
+        PhotoNotFound."""
+        async with self._database.transaction() as connection:
+            photo = await self._locked(connection, name)
+            if not validate_only:
+                key = name.event.key
+                await connection.execute(SQL["delete_faces_of_photos"], key, [photo.photo_no])
+                await connection.execute(SQL["delete_photos"], key, [photo.photo_no])
+                indexed = photo.state is PhotoState.INDEXED
+                await advance(
+                    connection,
+                    key,
+                    indexed=-int(indexed),
+                    rejected=-int(not indexed),
+                    faces=-len(photo.faces),
+                )
+            return len(photo.faces)
+
+    async def delete_face(self, name: FaceName, *, validate_only: bool) -> None:
+        """Delete one face. Raises EventNotFound, FaceNotFound."""
+        async with self._database.transaction() as connection:
+            try:
+                photo = await self._locked(connection, name.photo)
+            except PhotoNotFound:
+                raise face_not_found(name) from None
+            if all(face.face_no != name.face_no for face in photo.faces):
+                raise face_not_found(name)
+            if not validate_only:
+                key = name.photo.event.key
+                await connection.execute(SQL["delete_face"], key, name.face_no, photo.photo_no)
+                await advance(connection, key, faces=-1)
+
+    async def report_pending(self, event: EventName, server_id: UUID, pending: int) -> None:
+        """Say how many photos of an event this server is working on."""
+        async with self._database.transaction() as connection:
+            if pending:
+                await connection.execute(SQL["report_pending"], event.key, server_id, pending)
+            else:
+                await connection.execute(SQL["clear_pending"], event.key, server_id)
+
+    async def _locked(self, connection: asyncpg.Connection, name: PhotoName) -> Photo:
+        await connection.fetchrow(SQL["lock_event"], name.event.key)
+        event = await self._reader.get(connection, name.event)
+        return await _one(connection, event, name)
+
+
+async def _one(connection: asyncpg.Connection, event: Event, name: PhotoName) -> Photo:
+    rows = await connection.fetch(SQL["photos_by_id"], name.event.key, [name.photo])
+    if not rows:
+        raise PhotoNotFound(f"there is no photo {name}", metadata={"photo": str(name)})
+    return (await photos_with_faces(connection, event, rows))[0]
+
+
+async def photos_with_faces(
+    connection: asyncpg.Connection, event: Event, rows: Sequence[asyncpg.Record]
+) -> list[Photo]:
+    """Photos of rows of `photo`, in their order, with their faces."""
+    faces: dict[int, list[StoredFace]] = {}
+    if event.pack is not None and rows:
+        numbers = [row["photo_no"] for row in rows]
+        for row in await connection.fetch(
+            SQL["faces_of_photos"], event.name.key, event.pack.pack_id, numbers
+        ):
+            faces.setdefault(row["photo_no"], []).append(face_from_row(row))
+    return [photo_from_row(row, faces.get(row["photo_no"], ())) for row in rows]
+
+
+async def advance(
+    connection: asyncpg.Connection,
+    key: int,
+    *,
+    photo_numbers: int = 0,
+    face_numbers: int = 0,
+    indexed: int = 0,
+    rejected: int = 0,
+    faces: int = 0,
+    pack_id: int | None = None,
+) -> None:
+    """Give the locked event its next version, with its numbers and counts moved on."""
+    await connection.execute(
+        SQL["advance_event"], key, photo_numbers, face_numbers, indexed, rejected, faces, pack_id
+    )
+
+
+def face_not_found(name: FaceName) -> FaceNotFound:
+    return FaceNotFound(f"there is no face {name}", metadata={"face": str(name)})

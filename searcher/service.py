@@ -1,0 +1,206 @@
+"""Searches on the wire: requests to domain values and back."""
+
+from typing import Any
+
+import grpc
+import numpy as np
+from facepass.v1 import searcher_pb2 as pb
+from facepass.v1 import searcher_pb2_grpc
+
+from common.errors import InvalidArgument
+from common.event import Event
+from common.names import parse_event, parse_face
+from common.paging import decode_token, encode_token, fingerprint, page_size
+from common.rpc.convert import analyzed_to_wire, enum_to_wire, stored_to_wire
+from searcher.candidates import DECIMALS, Position
+from searcher.compare import Compare
+from searcher.config import SearcherServerSettings
+from searcher.probes import (
+    EmbeddingProbe,
+    FaceProbe,
+    ImageProbe,
+    Probe,
+    ProbeReader,
+    ProbeReading,
+    SelfieAdvice,
+)
+from searcher.search import Answer, Match, Query, Search, Thresholds
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
+    """Wire to domain and back."""
+
+    def __init__(
+        self,
+        search: Search,
+        compare: Compare,
+        probes: ProbeReader,
+        settings: SearcherServerSettings,
+    ) -> None:
+        self._search = search
+        self._compare = compare
+        self._probes = probes
+        self._settings = settings
+
+    async def Search(self, request: pb.SearchRequest, context: Context) -> pb.SearchResponse:
+        owner = _owner(request)
+        answer = await self._search.search(self._query(request, owner))
+        token = ""
+        if answer.more:
+            token = encode_token(owner, answer.matches[-1].candidate.position)
+        return _answer_to_wire(answer, token)
+
+    async def CompareFaces(
+        self, request: pb.CompareFacesRequest, context: Context
+    ) -> pb.CompareFacesResponse:
+        result = await self._compare.compare(
+            _probe(request.left, "left"), _probe(request.right, "right")
+        )
+        similarity = result.similarity
+        return pb.CompareFacesResponse(
+            similarity=None if similarity is None else round(similarity, DECIMALS),
+            tier=_tier(-1.0 if similarity is None else similarity, result.thresholds),
+            left=_reading_to_wire(result.left),
+            right=_reading_to_wire(result.right),
+            min_similarity=result.thresholds.min_similarity,
+            confident_similarity=result.thresholds.confident_similarity,
+            pack=result.pack,
+        )
+
+    async def EvaluateSelfie(
+        self, request: pb.EvaluateSelfieRequest, context: Context
+    ) -> pb.EvaluateSelfieResponse:
+        reading = await self._probes.image(ImageProbe(_image(request.image, "image")), "image")
+        # A crowd can be searched with, but whose photos come back is then left to chance.
+        alone = SelfieAdvice.SEVERAL_FACES not in reading.advice
+        return pb.EvaluateSelfieResponse(
+            usable=reading.embedding is not None and alone, probe=_reading_to_wire(reading)
+        )
+
+    def _query(self, request: pb.SearchRequest, owner: str) -> Query:
+        most = self._settings.max_probes
+        if not 1 <= len(request.probes) <= most:
+            raise InvalidArgument("probes", f"must be 1 to {most}")
+        if request.group_by not in pb.GroupBy.values():
+            raise InvalidArgument("group_by", f"{request.group_by} is not a value")
+        cursor = decode_token(request.page_token, owner, float, int, int)
+        return Query(
+            parse_event(request.event, "event"),
+            [_probe(probe, f"probes[{i}]") for i, probe in enumerate(request.probes)],
+            _min_similarity(request),
+            request.group_by == pb.GROUP_BY_FACE,
+            _position(cursor),
+            page_size(request.page_size, default=100, most=1000),
+        )
+
+
+def _owner(request: pb.SearchRequest) -> str:
+    """What a page token is bound to: everything of the request but the page."""
+    bare = pb.SearchRequest()
+    bare.CopyFrom(request)
+    bare.page_token = ""
+    bare.page_size = 0
+    return fingerprint("Search", bare.SerializeToString(deterministic=True))
+
+
+def _position(cursor: tuple[int | float | str, ...] | None) -> Position | None:
+    if cursor is None:
+        return None
+    return float(cursor[0]), int(cursor[1]), int(cursor[2])
+
+
+def _min_similarity(request: pb.SearchRequest) -> float | None:
+    if not request.HasField("min_similarity"):
+        return None
+    if not 0 < request.min_similarity <= 1:
+        raise InvalidArgument("min_similarity", "must be in (0, 1]")
+    return request.min_similarity
+
+
+def _probe(message: pb.Probe, field: str) -> Probe:
+    index = message.face_index if message.HasField("face_index") else None
+    match message.WhichOneof("sample"):
+        case "image":
+            return ImageProbe(_image(message.image, f"{field}.image"), index)
+        case "face":
+            probe: Probe = FaceProbe(parse_face(message.face, f"{field}.face"))
+        case "embedding":
+            values = np.array(message.embedding.values, dtype=np.float32)
+            probe = EmbeddingProbe(values, message.embedding.pack)
+        case None:
+            raise InvalidArgument(field, "must have an image, a face or an embedding")
+    if index is not None:
+        raise InvalidArgument(f"{field}.face_index", "goes with an image only")
+    return probe
+
+
+def _image(content: bytes, field: str) -> bytes:
+    if not content:
+        raise InvalidArgument(field, "is empty")
+    return content
+
+
+def _answer_to_wire(answer: Answer, token: str) -> pb.SearchResponse:
+    return pb.SearchResponse(
+        matches=[_match_to_wire(answer, match) for match in answer.matches],
+        next_page_token=token,
+        total_matches=answer.total,
+        probes=[_reading_to_wire(reading) for reading in answer.probes],
+        coverage=_coverage(answer.event),
+        min_similarity=answer.thresholds.min_similarity,
+        confident_similarity=answer.thresholds.confident_similarity,
+        exact=True,
+        pack=answer.pack,
+        timings=pb.SearchTimings(
+            queue_ms=sum(reading.queue_ms for reading in answer.probes),
+            probe_ms=answer.probe_ms,
+            gallery_ms=answer.gallery_ms,
+        ),
+    )
+
+
+def _match_to_wire(answer: Answer, match: Match) -> pb.Match:
+    photo, similarity = match.photo, match.candidate.similarity
+    name = answer.event.name.photo(photo.info.photo_id)
+    return pb.Match(
+        photo=str(name),
+        face=stored_to_wire(name, match.face),
+        similarity=round(similarity, DECIMALS),
+        tier=_tier(similarity, answer.thresholds),
+        file_name=photo.info.file_name,
+        source_uri=photo.info.source_uri,
+        attributes=photo.info.attributes,
+        photo_width=photo.width,
+        photo_height=photo.height,
+    )
+
+
+def _tier(similarity: float, thresholds: Thresholds) -> pb.MatchTier:
+    if similarity >= thresholds.confident_similarity:
+        return pb.MATCH_TIER_CONFIDENT
+    if similarity >= thresholds.min_similarity:
+        return pb.MATCH_TIER_POSSIBLE
+    return pb.MATCH_TIER_UNSPECIFIED
+
+
+def _reading_to_wire(reading: ProbeReading) -> pb.ProbeResult:
+    return pb.ProbeResult(
+        usable=reading.embedding is not None,
+        faces=[analyzed_to_wire(face) for face in reading.faces],
+        face_index=reading.face_index,
+        advice=[enum_to_wire(pb.SelfieAdvice, advice) for advice in reading.advice],
+    )
+
+
+def _coverage(event: Event) -> pb.Coverage:
+    counts = event.counts
+    return pb.Coverage(
+        photos_received=counts.photos_indexed + counts.photos_rejected + counts.photos_pending,
+        photos_indexed=counts.photos_indexed,
+        photos_rejected=counts.photos_rejected,
+        photos_pending=counts.photos_pending,
+        faces=counts.faces,
+        version=event.version,
+    )
