@@ -22,13 +22,13 @@ be answered NOT_FOUND."""
 
 
 def indexer_address(given: str | None = None) -> str:
-    """Return the indexing server: as given, else FACEPASS_INDEXER, else the default."""
-    return given or os.environ.get("FACEPASS_INDEXER") or DEFAULT_INDEXER
+    """Return the indexing server: as given, else FACEPASS_INDEXER_ADDRESS, else the default."""
+    return given or os.environ.get("FACEPASS_INDEXER_ADDRESS") or DEFAULT_INDEXER
 
 
 def searcher_address(given: str | None = None) -> str:
-    """Return the query server: as given, else FACEPASS_SEARCHER, else the default."""
-    return given or os.environ.get("FACEPASS_SEARCHER") or DEFAULT_SEARCHER
+    """Return the query server: as given, else FACEPASS_SEARCHER_ADDRESS, else the default."""
+    return given or os.environ.get("FACEPASS_SEARCHER_ADDRESS") or DEFAULT_SEARCHER
 
 
 def open_channel(
