@@ -49,7 +49,8 @@ class AsyncClient:
     """Talks to both FacePass servers. Make it inside a running event loop, and close it.
 
     indexer, searcher: `host:port`; by default FACEPASS_INDEXER_ADDRESS and
-    FACEPASS_SEARCHER_ADDRESS, or else localhost:50051 and localhost:50052. credentials: for TLS; none means plain text.
+    FACEPASS_SEARCHER_ADDRESS, or else localhost:50051 and localhost:50052.
+    credentials: for TLS; none means plain text.
     timeout_s: longest wait for one answer; photo streams have no limit.
 
     Events are given by id or name, photos by event and id. Every method raises `FacePassError`.
