@@ -1,0 +1,171 @@
+"""Real parts for tests: one embedded Postgres and one pool of workers a session, a database and
+servers a test."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import grpc
+import pytest
+from facepass.v1.events_pb2_grpc import EventsStub
+from facepass.v1.indexer_pb2_grpc import IndexerStub
+from facepass.v1.searcher_pb2_grpc import SearcherStub
+from pydantic import SecretStr
+
+import indexer.app
+import searcher.app
+from common.config import DatabaseSettings, EngineSettings, ImageLimits
+from common.db.migrate import migrate
+from common.rpc.server import RunningServer
+from common.vision.types import Vision
+from common.vision.workers import WorkerPool
+from indexer.config import IndexerServerSettings, IndexerSettings
+from searcher.config import SearcherServerSettings, SearcherSettings
+from standalone.embedded import EmbeddedPostgres, Role
+
+ROOT = Path(__file__).resolve().parents[1]
+TEMPLATE = "facepass_template"
+
+
+def pytest_configure() -> None:
+    """The environment of whoever runs the tests configures nothing; FACEPASS_TEST_* say where
+    material is."""
+    for name in [n for n in os.environ if n.startswith("FACEPASS_")]:
+        if not name.startswith("FACEPASS_TEST_"):
+            del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def packs_dir() -> Path:
+    """Folder of real model packs; tests that need one are skipped where it is absent."""
+    return _material("FACEPASS_TEST_PACKS", "models")
+
+
+@pytest.fixture(scope="session")
+def photos_dir() -> Path:
+    """Folder of labelled real photos; tests that need them are skipped where it is absent."""
+    return _material("FACEPASS_TEST_PHOTOS", "photos")
+
+
+def _material(variable: str, name: str) -> Path:
+    folder = Path(os.environ.get(variable) or ROOT.parent / "shared" / name)
+    if not folder.is_dir():
+        pytest.skip(f"needs {variable}: {folder} is absent")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """One embedded Postgres for the session, with a migrated template database."""
+    folder = Path(tempfile.mkdtemp(prefix="facepass-session-"))
+    folder.chmod(0o711)
+    try:
+        with EmbeddedPostgres(folder / "data") as server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+async def template(postgres: EmbeddedPostgres) -> str:
+    """Name of a migrated database that tests clone."""
+    postgres.create_database(TEMPLATE)
+    await migrate(postgres.dsn(Role.OWNER, TEMPLATE))
+    return TEMPLATE
+
+
+@dataclass(frozen=True, slots=True)
+class TestDatabase:
+    """A database of the test's own, as its owner and as the servers' role."""
+
+    __test__ = False
+    name: str
+    owner_dsn: str
+    server_dsn: str
+
+    @property
+    def settings(self) -> DatabaseSettings:
+        return DatabaseSettings(dsn=SecretStr(self.server_dsn), pool_size=5)
+
+
+@pytest.fixture
+def database(postgres: EmbeddedPostgres, template: str) -> Iterator[TestDatabase]:
+    """A private clone of the migrated database: cheap, and no test sees another's rows."""
+    name = f"t_{uuid4().hex[:12]}"
+    postgres.create_database(name, template=template)
+    yield TestDatabase(name, postgres.dsn(Role.OWNER, name), postgres.dsn(Role.SERVER, name))
+    postgres.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+async def vision() -> AsyncIterator[WorkerPool]:
+    """One pool of workers with the fake engine for the session."""
+    pool = WorkerPool(EngineSettings(kind="fake", workers=2), ImageLimits())
+    await pool.start()
+    yield pool
+    await pool.close()
+
+
+class Servers:
+    """An Indexer and a Searcher on free ports, with stubs."""
+
+    def __init__(self, indexer: RunningServer, searcher: RunningServer) -> None:
+        self.indexer_server = indexer
+        self.searcher_server = searcher
+        self.indexer_address = f"127.0.0.1:{indexer.port}"
+        self.searcher_address = f"127.0.0.1:{searcher.port}"
+        options = [("grpc.max_receive_message_length", 64 * 1024 * 1024)]
+        self.indexer_channel = grpc.aio.insecure_channel(self.indexer_address, options=options)
+        self.searcher_channel = grpc.aio.insecure_channel(self.searcher_address, options=options)
+        self.events = EventsStub(self.indexer_channel)
+        self.indexer = IndexerStub(self.indexer_channel)
+        self.searcher = SearcherStub(self.searcher_channel)
+
+    async def close(self) -> None:
+        await self.indexer_channel.close()
+        await self.searcher_channel.close()
+
+
+@asynccontextmanager
+async def serve(
+    database: DatabaseSettings,
+    vision: Vision,
+    *,
+    indexer_settings: IndexerSettings | None = None,
+    searcher_settings: SearcherSettings | None = None,
+) -> AsyncIterator[Servers]:
+    """Real servers on real sockets, on `database` and any engine."""
+    index = indexer_settings or IndexerSettings(
+        indexer=IndexerServerSettings(listen="127.0.0.1:0", metrics_listen="127.0.0.1:0")
+    )
+    search = searcher_settings or SearcherSettings(
+        searcher=SearcherServerSettings(listen="127.0.0.1:0", metrics_listen="127.0.0.1:0")
+    )
+    async with AsyncExitStack() as stack:
+        index_server = await stack.enter_async_context(
+            indexer.app.running(index.model_copy(update={"database": database}), vision)
+        )
+        search_server = await stack.enter_async_context(
+            searcher.app.running(search.model_copy(update={"database": database}), vision)
+        )
+        servers = Servers(index_server, search_server)
+        stack.push_async_callback(servers.close)
+        yield servers
+
+
+@pytest.fixture
+async def servers(database: TestDatabase, vision: WorkerPool) -> AsyncIterator[Servers]:
+    """Both servers on the test's own database with the fake engine."""
+    async with serve(database.settings, vision) as running:
+        yield running
+
+
+@pytest.fixture
+def serving() -> object:
+    """`serve`, for tests that choose settings or the engine."""
+    return serve
