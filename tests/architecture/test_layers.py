@@ -113,7 +113,7 @@ def test_servers_know_only_the_stubs_of_the_client() -> None:
 
 
 def test_vision_knows_neither_database_nor_wire() -> None:
-    forbidden = ("common.db", "common.rpc", "facepass", "grpc", "google", "asyncpg")
+    forbidden = ("common.db", "common.rpc", "facepass", "grpc", "google.rpc", "asyncpg")
     assert [each for each in offenders(forbidden, ()) if each.startswith("common/vision/")] == []
 
 
