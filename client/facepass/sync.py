@@ -114,14 +114,22 @@ class Client:
             raise
 
     def _iterate(self, items: AsyncIterator[_T]) -> Iterator[_T]:
+        # An interrupted advance must have come to its end before the iterator may be closed.
+        lock = asyncio.Lock()
+
         async def advance() -> tuple[_T] | None:
-            async for item in items:
-                return (item,)
-            return None
+            async with lock:
+                async for item in items:
+                    return (item,)
+                return None
+
+        async def finish() -> None:
+            async with lock:
+                if isinstance(items, AsyncGenerator):
+                    await items.aclose()
 
         try:
             while (found := self._wait_for(advance())) is not None:
                 yield found[0]
         finally:
-            if isinstance(items, AsyncGenerator):
-                self._wait_for(items.aclose())
+            self._wait_for(finish())
