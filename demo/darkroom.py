@@ -16,9 +16,10 @@ MAX_TILT_DEG = 15.0
 class Look:
     """How one photo was taken and saved.
 
-    stops: exposure in EV, 0 is right. warmth: -1 (blue) to 1 (orange). blur_px, shake_px: standard deviation of the
-    lens blur and length of the motion blur, for a photo of 1,000 px. noise: standard deviation in grey levels.
-    long_side: of the saved photo in pixels. quality: JPEG's, 1 to 100. effects: names of what stands out.
+    stops: exposure in EV, 0 is right. warmth: -1 (blue) to 1 (orange). blur_px, shake_px: standard
+    deviation of the lens blur and length of the motion blur, for a photo of 1,000 px. noise:
+    standard deviation in grey levels. long_side: of the saved photo in pixels. quality: JPEG's,
+    1 to 100. effects: names of what stands out.
     """
 
     stops: float = 0.0
@@ -37,9 +38,11 @@ DETAIL = ("blurred", "shaken", "noisy", "compressed", "small")
 
 
 def draw_look(rng: Generator, *, monochrome: bool = False) -> Look:
-    """Draw one look: always a little of everything, at most one effect of light and one of detail."""
+    """Draw one look: a little of everything, at most one effect of light and one of detail."""
     effects = tuple(
-        str(rng.choice(names)) for names, chance in ((LIGHT, 0.55), (DETAIL, 0.55)) if rng.random() < chance
+        str(rng.choice(names))
+        for names, chance in ((LIGHT, 0.55), (DETAIL, 0.55))
+        if rng.random() < chance
     )
     if monochrome:
         effects = ("monochrome", *(e for e in effects if e in DETAIL or e in ("dark", "bright")))
@@ -78,7 +81,8 @@ def develop(image: BgrImage, look: Look, rng: Generator) -> BgrImage:
     result = _shake(result, look.shake_px * scale, float(rng.uniform(0, 180)))
     result = _grain(result, look.noise, rng)
     if look.monochrome:
-        return cv2.cvtColor(cv2.cvtColor(result, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+        grey: BgrImage = cv2.cvtColor(cv2.cvtColor(result, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+        return grey
     return _warm(result, look.warmth)
 
 
@@ -87,11 +91,9 @@ def fit(image: BgrImage, long_side: int) -> BgrImage:
     height, width = image.shape[:2]
     factor = long_side / max(height, width)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return cv2.resize(image, size, interpolation=_interpolation(factor))
-
-
-def _interpolation(factor: float) -> int:
-    return cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    smooth = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    scaled: BgrImage = cv2.resize(image, size, interpolation=smooth)
+    return scaled
 
 
 def _expose(image: BgrImage, stops: float) -> BgrImage:
@@ -100,17 +102,23 @@ def _expose(image: BgrImage, stops: float) -> BgrImage:
     linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
     light = np.clip(linear * 2.0**stops, 0, 1)
     display = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
-    return cv2.LUT(image, np.round(display * 255).astype(np.uint8))
+    exposed: BgrImage = cv2.LUT(image, np.round(display * 255).astype(np.uint8))
+    return exposed
 
 
 def _warm(image: BgrImage, warmth: float) -> BgrImage:
     """Shift the white balance; 1 is a tungsten lamp left uncorrected, -1 is open shade."""
     gains = np.array([1 - 0.22 * warmth, 1.0, 1 + 0.18 * warmth])
-    return np.clip(image * gains, 0, 255).astype(np.uint8)
+    levels = np.clip(np.arange(256)[:, None] * gains, 0, 255).astype(np.uint8)
+    balanced: BgrImage = cv2.LUT(image, levels.reshape(256, 1, 3))
+    return balanced
 
 
 def _blur(image: BgrImage, sigma_px: float) -> BgrImage:
-    return image if sigma_px < 0.2 else cv2.GaussianBlur(image, (0, 0), sigma_px)
+    if sigma_px < 0.2:
+        return image
+    blurred: BgrImage = cv2.GaussianBlur(image, (0, 0), sigma_px)
+    return blurred
 
 
 def _shake(image: BgrImage, length_px: float, direction_deg: float) -> BgrImage:
@@ -122,11 +130,13 @@ def _shake(image: BgrImage, length_px: float, direction_deg: float) -> BgrImage:
     kernel[size // 2] = np.clip((length_px + 1) / 2 - np.abs(np.arange(size) - size // 2), 0, 1)
     turn = cv2.getRotationMatrix2D((size // 2, size // 2), direction_deg, 1)
     kernel = cv2.warpAffine(kernel, turn, (size, size))
-    return cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT_101)
+    kernel /= kernel.sum()
+    shaken: BgrImage = cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+    return shaken
 
 
 def _grain(image: BgrImage, sigma: float, rng: Generator) -> BgrImage:
     if sigma < 0.5:
         return image
-    grain = rng.normal(0, sigma, image.shape).astype(np.float32)
-    return np.clip(image + grain, 0, 255).astype(np.uint8)
+    grain = rng.standard_normal(image.shape, dtype=np.float32)
+    return np.clip(image + sigma * grain, 0, 255).astype(np.uint8)

@@ -26,7 +26,7 @@ class Unframeable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A tilted rectangle of a source picture, in its pixels; `tilt_deg` turns the scene clockwise."""
+    """A tilted rectangle of a picture, in its pixels; `tilt_deg` turns the scene clockwise."""
 
     x: float
     y: float
@@ -47,7 +47,7 @@ class Frame:
         return local @ inverse[:, :2].T + inverse[:, 2]
 
     def moved_onto(self, image: BgrImage) -> "Frame | None":
-        """The same frame, moved as little as it takes to lie on the picture; None where it is too large."""
+        """The same frame, moved to lie on the picture; None where it is too large for it."""
         reach_x, reach_y = np.abs(self.corners() - (self.x, self.y)).max(axis=0)
         height, width = image.shape[:2]
         if 2 * reach_x > width - 1 or 2 * reach_y > height - 1:
@@ -59,9 +59,10 @@ class Frame:
     def cut(self, image: BgrImage) -> BgrImage:
         """The frame's part of the picture, upright, at the picture's scale."""
         size = (round(self.width), round(self.height))
-        return cv2.warpAffine(
+        cut: BgrImage = cv2.warpAffine(
             image, self.to_photo(), size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
         )
+        return cut
 
 
 def visible(frame: Frame, figure: Figure) -> bool | None:
@@ -98,9 +99,9 @@ def compose(
 ) -> Frame:
     """Choose a frame for these guests, as a photographer would: roughly centred, with some room.
 
-    tilt_deg: wanted tilt; reduced only where the picture is too small to be cut so. room: least and most size of the
-    frame, in multiples of the guests' heads; TIGHT where neighbours stand too close. aspects: width / height to choose
-    from. Raises Unframeable.
+    tilt_deg: wanted tilt; reduced only where the picture is too small to be cut so. room: least and
+    most size of the frame, in multiples of the guests' heads; TIGHT where neighbours stand too
+    close. aspects: width / height to choose from. Raises Unframeable.
     """
     heads = around([source.figure(guest).head for guest in guests])
     while True:

@@ -1,4 +1,4 @@
-"""The demo's guests, and the pictures that show them. All ship inside packages of the environment."""
+"""The demo's guests, and the pictures that show them, which all ship inside packages."""
 
 from dataclasses import dataclass
 from functools import cache

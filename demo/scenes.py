@@ -1,4 +1,4 @@
-"""What the event's photos show: guests alone and together, prints on a wall, and no guest at all."""
+"""What the event's photos show: guests alone and together, prints on a wall, or no guest."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -15,6 +15,7 @@ from demo.people import TOM, BgrImage, source_of, table
 CLOSE = (1.35, 2.0)
 HALF_BODY = (1.9, 3.2)
 TOGETHER = (1.08, 1.35)
+PAPER = (236, 241, 244)
 
 
 def together(guests: Sequence[str], rng: Generator, tilt_deg: float) -> tuple[BgrImage, float]:
@@ -49,9 +50,9 @@ def side_by_side(guests: Sequence[str], rng: Generator) -> BgrImage:
 
 def _panel(guest: str, height: int, rng: Generator) -> BgrImage:
     picture = _picture(guest, rng, PORTRAIT)
-    return cv2.resize(
-        picture, (round(picture.shape[1] * height / picture.shape[0]), height), interpolation=cv2.INTER_CUBIC
-    )
+    size = (round(picture.shape[1] * height / picture.shape[0]), height)
+    panel: BgrImage = cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)
+    return panel
 
 
 def _picture(guest: str, rng: Generator, aspects: tuple[float, ...] = ASPECTS) -> BgrImage:
@@ -76,13 +77,18 @@ def prints(guests: Sequence[str], rng: Generator, tilts_deg: Sequence[float]) ->
 
 def _print(picture: BgrImage, long_side: int) -> BgrImage:
     """The picture on paper: with a white border, wider at the bottom."""
+    picture = fit(picture, long_side)
     border = round(long_side * 0.06)
-    return cv2.copyMakeBorder(
-        fit(picture, long_side), border, border * 3, border, border, cv2.BORDER_CONSTANT, value=(236, 241, 244)
-    )
+    height, width = picture.shape[:2]
+    paper = np.empty((height + 4 * border, width + 2 * border, 3), np.uint8)
+    paper[:] = PAPER
+    paper[border : border + height, border : border + width] = picture
+    return paper
 
 
-def _hang(wall: BgrImage, paper: BgrImage, centre: tuple[float, float], tilt_deg: float) -> BgrImage:
+def _hang(
+    wall: BgrImage, paper: BgrImage, centre: tuple[float, float], tilt_deg: float
+) -> BgrImage:
     """Put a print on the wall, turned clockwise by `tilt_deg`, with the shadow it throws."""
     height, width = paper.shape[:2]
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), -tilt_deg, 1.0)
@@ -100,17 +106,26 @@ _TINTS = ((150, 178, 205), (176, 190, 170), (200, 196, 190))
 
 def _wall(width: int, height: int, rng: Generator) -> BgrImage:
     texture = (data.brick, data.gravel, data.grass)[int(rng.integers(3))]()
-    grey = np.pad(texture, ((0, 700), (0, 1600)), mode="symmetric")[:height, :width].astype(np.float32)
+    grey = np.pad(texture, ((0, 700), (0, 1600)), mode="symmetric")[:height, :width].astype(
+        np.float32
+    )
     tint = np.array(_TINTS[int(rng.integers(len(_TINTS)))], np.float32)
     return (np.clip(grey / 160, 0, 1.25)[..., None] * tint).clip(0, 255).astype(np.uint8)
 
 
 @cache
 def _still_lifes() -> tuple[BgrImage, ...]:
-    shots = [cv2.cvtColor(shot, cv2.COLOR_RGB2BGR) for shot in (data.coffee(), data.chelsea(), data.rocket())]
+    shots = [
+        cv2.cvtColor(shot, cv2.COLOR_RGB2BGR)
+        for shot in (data.coffee(), data.chelsea(), data.rocket())
+    ]
     chips, lamp, glass = (
         table().image[top:bottom, left:right]
-        for left, top, right, bottom in ((300, 600, 1280, 880), (560, 0, 880, 215), (95, 610, 520, 886))
+        for left, top, right, bottom in (
+            (300, 600, 1280, 880),
+            (560, 0, 880, 215),
+            (95, 610, 520, 886),
+        )
     )
     motorcycle = cv2.cvtColor(data.stereo_motorcycle()[0], cv2.COLOR_RGB2BGR)
     return (*shots, chips, lamp, glass, motorcycle)

@@ -16,7 +16,7 @@ UPRIGHT, SIDEWAYS = (3 / 4,), (4 / 3,)
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """How one guest holds the phone. tilt_deg: turns the scene clockwise, towards an upright face."""
+    """How one guest holds the phone. tilt_deg: turns the scene clockwise, the face upright."""
 
     guest: str
     room: tuple[float, float]
