@@ -17,8 +17,8 @@ ARCFACE_TEMPLATE: NDArray[np.float32] = np.array(
     ],
     dtype=np.float32,
 )
-"""(5, 2) pixels of the aligned face: eyes, nose, mouth corners, image-left first. Source: insightface
-utils/face_align.py."""
+"""(5, 2) pixels of the aligned face: eyes, nose, mouth corners, image-left first. Source:
+insightface utils/face_align.py."""
 
 _FLAT = 1e-6
 """Share of the variance across the landmarks' main axis below which they lie on a line."""
@@ -33,9 +33,10 @@ def similarity_transform(
 ) -> NDArray[np.float64]:
     """Find the rotation, uniform scale and shift that best map `source` onto `target`.
 
-    source, target: (N, 2). Returns (2, 3), float64. Raises DegenerateLandmarks if `source` is not finite or does
-    not span a plane.
-    Source: Umeyama 1991, in two dimensions: with points as complex numbers, least squares of a*z + b has a closed form.
+    source, target: (N, 2). Returns (2, 3), float64. Raises DegenerateLandmarks if `source` is not
+    finite or does not span a plane.
+    Source: Umeyama 1991, in two dimensions: with points as complex numbers, least squares of a*z +
+    b has a closed form.
     """
     points = np.asarray(source, dtype=np.float64)
     if not np.isfinite(points).all():
@@ -56,8 +57,8 @@ def align_face(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDAr
     """Warp one face onto the ArcFace template.
 
     image: (H, W, 3) BGR. landmarks: (5, 2) pixels; eyes, nose, mouth corners, image-left first.
-    Returns (112, 112, 3) BGR, black where the face reaches outside the image. Raises DegenerateLandmarks if the
-    points do not span a plane.
+    Returns (112, 112, 3) BGR, black where the face reaches outside the image. Raises
+    DegenerateLandmarks if the points do not span a plane.
     Source: insightface utils/face_align.py::norm_crop (MIT).
     """
     matrix = similarity_transform(landmarks, ARCFACE_TEMPLATE)

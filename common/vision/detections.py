@@ -54,6 +54,12 @@ class Detections:
         ]
 
 
+NOTHING = Detections(
+    np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty((0, 5, 2), np.float32)
+)
+"""No faces."""
+
+
 def concatenate(parts: Sequence[Detections]) -> Detections:
     """All faces of several detections, in their order. At least one part."""
     return Detections(

@@ -9,8 +9,8 @@ from common.vision.types import Engine
 def load_engine(settings: EngineSettings, *, threads: int = 1) -> Engine:
     """Load the engine that the settings name, with its models.
 
-    threads: threads that one inference may use. Only the chosen engine's libraries are imported. Raises
-    PackUnavailable with what to do if its models or libraries are not there.
+    threads: threads that one inference may use. Only the chosen engine's libraries are imported.
+    Raises PackUnavailable with what to do if its models or libraries are not there.
     """
     kind = settings.kind
     if kind == "auto":

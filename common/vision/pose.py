@@ -13,8 +13,9 @@ _NOSE = 2
 _MOUTH = slice(3, 5)
 _EYES_TO_MOUTH = float(ARCFACE_TEMPLATE[_MOUTH, 1].mean() - ARCFACE_TEMPLATE[_EYES, 1].mean())
 _NOSE_HEIGHT = 0.56
-"""Where the nose of a level face stands between eyes (0) and mouth corners (1). The template says 0.5, but people
-smile in photos, which raises the corners: 0.56 lies between a sober face and a laughing one."""
+"""Where the nose of a level face stands between eyes (0) and mouth corners (1). The template says
+0.5, but people smile in photos, which raises the corners: 0.56 lies between a sober face and a
+laughing one."""
 _NOSE_DEPTH = 0.42
 """How far the tip of the nose stands out before the eyes, in eye distances (about 27 of 63 mm)."""
 _EYE_DISTANCE = float(ARCFACE_TEMPLATE[1, 0] - ARCFACE_TEMPLATE[0, 0])
@@ -24,8 +25,8 @@ _EYE_DISTANCE = float(ARCFACE_TEMPLATE[1, 0] - ARCFACE_TEMPLATE[0, 0])
 class Pose:
     """Angles of a head, in degrees.
 
-    yaw: in [-90, 90], positive when the nose points to the image's right. pitch: in [-90, 90], positive when
-    raised. roll: in [-180, 180], positive when tilted clockwise in the image.
+    yaw: in [-90, 90], positive when the nose points to the image's right. pitch: in [-90, 90],
+    positive when raised. roll: in [-180, 180], positive when tilted clockwise in the image.
     """
 
     yaw: float
@@ -36,9 +37,10 @@ class Pose:
 def estimate_pose(landmarks: NDArray[np.float32]) -> Pose:
     """Estimate the pose from where the nose stands between eyes and mouth.
 
-    landmarks: (5, 2) pixels; eyes, nose, mouth corners, image-left first; NaN where not located. Without mouth
-    corners the pitch is 0; without eyes or nose all is 0. The head is taken for a rigid body seen from far away, whose
-    nose stands out of the plane of eyes and mouth: turning it moves the nose, in proportion to the angle's tangent.
+    landmarks: (5, 2) pixels; eyes, nose, mouth corners, image-left first; NaN where not located.
+    Without mouth corners the pitch is 0; without eyes or nose all is 0. The head is taken for a
+    rigid body seen from far away, whose nose stands out of the plane of eyes and mouth: turning it
+    moves the nose, in proportion to the angle's tangent.
     """
     points = np.asarray(landmarks, dtype=np.float64)
     if not np.isfinite(points[: _NOSE + 1]).all():
@@ -53,7 +55,8 @@ def estimate_pose(landmarks: NDArray[np.float32]) -> Pose:
     mouth = points[_MOUTH].mean(axis=0) - points[_EYES].mean(axis=0)
     if not np.isfinite(mouth).all():
         return Pose(_yaw(float(nose @ x_axis), distance), 0.0, roll)
-    # The eyes' line leans where one eye is misplaced: the line down to the mouth tells the middle of the face as well.
+    # The eyes' line leans where one eye is misplaced: the line down to the mouth tells the middle
+    # of the face as well.
     offset = float(nose @ x_axis) - _NOSE_HEIGHT * float(mouth @ x_axis)
     return Pose(_yaw(offset, distance), _pitch(float(nose @ y_axis), float(mouth @ y_axis)), roll)
 

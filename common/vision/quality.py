@@ -39,15 +39,17 @@ class Thresholds:
     """Range of the mean brightness."""
 
 
-# From faces of real photos made worse step by step, by the similarity to the unspoilt face (MobileFaceNet):
-# LOW where it falls below about 0.5, that is to what strangers reach; MEDIUM where it falls below about 0.85.
+# From faces of real photos made worse step by step, by the similarity to the unspoilt face
+# (MobileFaceNet): LOW where it falls below about 0.5, that is to what strangers reach; MEDIUM where
+# it falls below about 0.85.
 _LOW = Thresholds(20, 0.5, 0.14, 75, 60, 0.035, 0.96)
 THRESHOLDS: dict[QualityFilter, Thresholds | None] = {
     QualityFilter.NONE: None,
     QualityFilter.LOW: _LOW,
     QualityFilter.MEDIUM: Thresholds(32, 0.6, 0.28, 60, 45, 0.08, 0.9),
     QualityFilter.HIGH: Thresholds(80, 0.65, 0.5, 35, 35, 0.2, 0.85),
-    # Looking for oneself, a missed photo is worse than a poor one found: as little as possible is left out.
+    # Looking for oneself, a missed photo is worse than a poor one found: as little as possible is
+    # left out.
     QualityFilter.AUTO: _LOW,
 }
 _BLURRED, _CRISP = 0.25, 1.5
@@ -63,8 +65,9 @@ _GOOD_SIDE = float(CROP_SIDE)
 def assess(image: BgrImage, detections: Sequence[Detection], options: AnalyzeOptions) -> list[Face]:
     """Measure the faces of one image and say which are not worth a template.
 
-    image: (H, W, 3) BGR. Returns the faces largest first, without embeddings; `reasons` names everything that the
-    quality filter finds, and EXCEEDS_MAX_FACES for good faces beyond the `max_faces` largest.
+    image: (H, W, 3) BGR. Returns the faces largest first, without embeddings; `reasons` names
+    everything that the quality filter finds, and EXCEEDS_MAX_FACES for good faces beyond the
+    `max_faces` largest.
     """
     faces: list[Face] = []
     good = 0
@@ -111,9 +114,9 @@ def _inside(start: float, end: float, length: int) -> tuple[int, int]:
 def _sharpness(grey: NDArray[np.float32]) -> float:
     """Mean spatial frequency of a normalised face, mapped to [0, 1].
 
-    The root of (mean squared Laplacian / mean squared gradient): unlike the variance of the Laplacian alone, it does
-    not take contrast, make-up or a beard for sharpness. A Gaussian blur of 1, 2, 4 pixels of the normalised face
-    brings a crisp one to about 0.5, 0.25, 0.1.
+    The root of (mean squared Laplacian / mean squared gradient): unlike the variance of the
+    Laplacian alone, it does not take contrast, make-up or a beard for sharpness. A Gaussian blur of
+    1, 2, 4 pixels of the normalised face brings a crisp one to about 0.5, 0.25, 0.1.
     """
     bend = float(np.square(cv2.Laplacian(grey, cv2.CV_32F)).mean())
     slope_x, slope_y = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
@@ -123,7 +126,8 @@ def _sharpness(grey: NDArray[np.float32]) -> float:
 
 
 def _score(detection: Detection, sharpness: float, brightness: float, pose: Pose) -> float:
-    """Geometric mean of what each figure is worth, in [0, 1]: one hopeless figure makes a hopeless face."""
+    """Geometric mean of what each figure is worth, in [0, 1]: one hopeless figure makes a hopeless
+    face."""
     side = min(detection.box.width, detection.box.height)
     turned = math.cos(math.radians(pose.yaw)) * math.cos(math.radians(pose.pitch))
     lit = 1.0 - (2.0 * brightness - 1.0) ** 2

@@ -60,9 +60,15 @@ def letterbox(image: BgrImage, side: int, *, within: int = 0, smooth: bool = Fal
         height, width = max(int(fit * (rows / columns)), 1), fit
     shrinks = smooth and height < rows
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    fitted = np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
+    return Canvas(pad(fitted, side), height / rows, height, width)
+
+
+def pad(image: BgrImage, side: int) -> BgrImage:
+    """Lay an image of at most `side` x `side` pixels into the upper left of a black square."""
     pixels = np.zeros((side, side, 3), dtype=np.uint8)
-    pixels[:height, :width] = cv2.resize(image, (width, height), interpolation=interpolation)
-    return Canvas(pixels, height / rows, height, width)
+    pixels[: image.shape[0], : image.shape[1]] = image
+    return pixels
 
 
 class Scrfd:

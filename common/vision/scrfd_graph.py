@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 
@@ -21,18 +22,18 @@ def resized_graph(model_file: Path, side: int) -> bytes:
     model = onnx.load_model(str(model_file))
     graph = model.graph
     shape = graph.input[0].type.tensor_type.shape.dim
-    exported = {axis.dim_value for axis in shape[2:]} - {0}
+    exported = np.array([axis.dim_value for axis in shape[2:]])
     for axis in shape[2:]:
         axis.dim_value = side
-    if exported:
-        _scale_resizes(graph, side, exported.pop())
+    if exported.all():
+        _scale_resizes(graph, side, exported)
     del graph.value_info[:]
     for output in graph.output:
         output.type.tensor_type.ClearField("shape")
     return bytes(model.SerializeToString())
 
 
-def _scale_resizes(graph: onnx.GraphProto, side: int, exported: int) -> None:
+def _scale_resizes(graph: onnx.GraphProto, side: int, exported: NDArray[np.int64]) -> None:
     """Scale the constant target sizes of the feature pyramid's Resize nodes."""
     targets = {node.input[3] for node in graph.node if node.op_type == "Resize" and node.input[3:]}
     for constant in graph.initializer:
