@@ -1,9 +1,12 @@
 """One Postgres data folder and its postmaster, of which there are never two."""
 
 import os
+import re
+import secrets
 import shutil
 import time
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
@@ -16,6 +19,8 @@ SUPERUSER = "postgres"
 _START_TIMEOUT_S = 300
 _STOP_TIMEOUT_S = 60
 _ORPHANS_TIMEOUT_S = 15.0
+_GOES_ON_ELSEWHERE = "redirecting log output"
+_BESIDE_THE_POINT = re.compile(f"{_GOES_ON_ELSEWHERE}|Future log output|skipping missing")
 
 
 class Cluster:
@@ -31,8 +36,10 @@ class Cluster:
         if self._folder.exists():
             self._require_ours()
             return
-        unfinished = self._data.unfinished_cluster
-        shutil.rmtree(unfinished, ignore_errors=True)
+        for left in self._data.root.glob("postgres.new-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        # A new name each time: a killed standalone's initdb may still be at work under the last.
+        unfinished = self._data.root / f"postgres.new-{secrets.token_hex(4)}"
         self._data.user.make_private_folder(unfinished)
         password_file = self._data.sockets / "initdb-password"
         write_private(password_file, superuser_password + "\n", self._data.user)
@@ -76,16 +83,29 @@ class Cluster:
         try:
             self._control("start", f"--log={log}", f"--timeout={_START_TIMEOUT_S}")
         except SetupError as error:
-            raise SetupError(f"{error.message}; Postgres said: {_end_of(log)}") from error
+            said = _said_last(self._data.logs)
+            raise SetupError(f"{error.message} Postgres said: {said}") from error
 
-    def stop(self) -> None:
-        """Stop the postmaster, if it runs, ending its sessions (Postgres' fast mode)."""
-        if not self._processes():
-            return
+    @property
+    def running(self) -> bool:
+        """Whether the postmaster lives."""
+        pid = _first_number(self._folder / "postmaster.pid")
         try:
-            self._control("stop", "--mode=fast", f"--timeout={_STOP_TIMEOUT_S}")
-        except SetupError:
+            return pid is not None and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
+        """Stop the postmaster, if it runs, ending its sessions; at once where that takes long.
+
+        Raises SetupError where even that does not end it.
+        """
+        try:
             if self._processes():
+                self._control("stop", f"--mode={mode}", f"--timeout={_STOP_TIMEOUT_S}")
+        except SetupError:
+            # It may have ended by itself meanwhile, or children of a killed one are left.
+            if self.running:
                 self._control("stop", "--mode=immediate", f"--timeout={_STOP_TIMEOUT_S}")
 
     def set_superuser_password(self, password: str) -> None:
@@ -98,7 +118,7 @@ class Cluster:
         if self._processes():
             self.stop()
             self._await_no_processes()
-        self._remove_misleading_pid_file()
+        self._remove_misleading_pid_files()
 
     def _await_no_processes(self) -> None:
         """A killed postmaster's children end by themselves, but not at once."""
@@ -112,19 +132,18 @@ class Cluster:
                 )
             time.sleep(0.05)
 
-    def _remove_misleading_pid_file(self) -> None:
-        """Remove a stale postmaster.pid whose number some other living process has by now.
+    def _remove_misleading_pid_files(self) -> None:
+        """Remove a dead postmaster's files whose number some process has all the same.
 
-        Postgres takes that one for the postmaster; every other stale file it handles itself. Safe,
-        since no process uses the folder.
+        Another process may have got the number since, or the dead one was never waited for, as in
+        a container whose first process does not do that. Postgres takes either for a postmaster at
+        work; other stale files it handles itself. Safe, since no process uses the folder.
         """
-        path = self._folder / "postmaster.pid"
-        try:
-            pid = int(path.read_text().splitlines()[0])
-        except (FileNotFoundError, ValueError, IndexError):
-            return
-        if psutil.pid_exists(pid):
-            path.unlink()
+        socket_lock = self._data.sockets / ".s.PGSQL.5432.lock"
+        for path in (self._folder / "postmaster.pid", socket_lock):
+            pid = _first_number(path)
+            if pid is not None and psutil.pid_exists(pid):
+                path.unlink()
 
     def _processes(self) -> list[psutil.Process]:
         """Every Postgres process of this data folder: it is their working folder."""
@@ -161,8 +180,19 @@ _INITDB = (
 )
 
 
-def _end_of(log: Path) -> str:
+def _first_number(path: Path) -> int | None:
+    """The process id on the first line of one of Postgres' files, if it is there."""
     try:
-        return " ".join(log.read_text(errors="replace").split())[-1000:]
-    except OSError as error:
-        return f"nothing ({error})"
+        return int(path.read_text().partition("\n")[0])
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _said_last(logs: Path) -> str:
+    """What Postgres said in its last attempt to start: at first into start.log, then elsewhere."""
+    said = (logs / "start.log").read_text(errors="replace") if (logs / "start.log").exists() else ""
+    if _GOES_ON_ELSEWHERE in said:
+        newest = max(logs.glob("postgres-*.log"), key=lambda path: path.stat().st_mtime)
+        said += newest.read_text(errors="replace").rpartition("starting PostgreSQL")[2]
+    lines = [line for line in said.splitlines() if not _BESIDE_THE_POINT.search(line)]
+    return " ".join(re.sub(r"^.*?\[\d+\] ", "", line) for line in lines[-8:]) or "nothing"

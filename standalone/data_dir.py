@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
 from common.errors import SetupError
 from standalone.system_user import PostgresUser
@@ -46,11 +46,6 @@ class DataDir:
         return self.root / "postgres"
 
     @property
-    def unfinished_cluster(self) -> Path:
-        """Where a data folder is made, to be renamed when it is complete."""
-        return self.root / "postgres.new"
-
-    @property
     def logs(self) -> Path:
         return self.root / "logs"
 
@@ -74,23 +69,27 @@ class DataDir:
             base / name for base in candidates if base.is_dir() and _socket_fits(base / name)
         )
 
-    def prepare(self) -> None:
-        """Make the folders, private to whom each belongs.
+    def take(self) -> "DataDirLock":
+        """Take the folder for this process, made where absent, with folders private to their users.
 
-        Raises SetupError where the folder is in other use, somebody else's, or cannot be reached
-        by Postgres' user.
+        It stays taken until released or until the process ends, however it ends. Raises SetupError
+        where the folder is in use (saying by whom), holds other things, is somebody else's, or
+        cannot be reached by Postgres' user.
         """
         try:
             self._prepare_root()
+            lock = DataDirLock(self.root / LOCK_FILE)
             for folder in (self.logs, self.sockets):
                 self.user.make_private_folder(folder)
         except OSError as error:
-            raise SetupError(f"cannot make the data folder {self.root}: {error}") from error
+            raise SetupError(f"cannot use the data folder {self.root}: {error}") from error
+        return lock
 
     def _prepare_root(self) -> None:
         self._require_path_open_to_user()
         if not self.root.exists():
             self.root.mkdir(parents=True, mode=0o755)
+            self._require_path_open_to_user()
         elif not self._is_ours():
             raise SetupError(
                 f"{self.root} is not empty and holds no FacePass data; choose an empty or new "
@@ -119,28 +118,6 @@ class DataDir:
                     f"(the default is /var/lib/facepass), or allow it with: chmod o+x {folder}"
                 )
 
-    def lock(self) -> "DataDirLock":
-        """Take the folder for this process, until released or until the process ends, however.
-
-        Raises SetupError saying who holds it.
-        """
-        file = (self.root / LOCK_FILE).open("a+")
-        os.fchmod(file.fileno(), 0o600)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            file.close()
-            raise SetupError(
-                f"{self.root} is in use by {holder}; stop that one first, or choose another "
-                "--data-dir"
-            ) from None
-        file.truncate(0)
-        file.write(f"facepass-server, process {os.getpid()}, since {datetime.now(UTC):%FT%TZ}\n")
-        file.flush()
-        return DataDirLock(file)
-
     def passwords(self, roles: tuple[str, ...]) -> tuple[dict[str, str], bool]:
         """The roles' passwords, and whether they were just made (there was no file of them)."""
         path = self.root / PASSWORDS_FILE
@@ -162,8 +139,25 @@ class DataDir:
 class DataDirLock:
     """Holds a data folder for this process."""
 
-    def __init__(self, file: IO[str]) -> None:
-        self._file = file
+    def __init__(self, path: Path) -> None:
+        """Take the lock. Raises SetupError saying who has it."""
+        self._file = path.open("a+")
+        os.fchmod(self._file.fileno(), 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.seek(0)
+            holder = self._file.read().strip() or "another process"
+            self._file.close()
+            raise SetupError(
+                f"{path.parent} is in use by {holder}; stop that one first, or choose another "
+                "--data-dir"
+            ) from None
+        self._file.truncate(0)
+        self._file.write(
+            f"facepass-server, process {os.getpid()}, since {datetime.now(UTC):%FT%TZ}\n"
+        )
+        self._file.flush()
 
     def release(self) -> None:
         self._file.close()

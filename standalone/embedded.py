@@ -68,8 +68,7 @@ class EmbeddedPostgres:
         Raises SetupError, with nothing left running, where the folder is unusable or in use, or
         written by another major version, or where Postgres does not start or could lose data.
         """
-        self._data.prepare()
-        self._lock = self._data.lock()
+        self._lock = self._data.take()
         try:
             binaries = Binaries.for_data_dir(self._data)
             self._psql = binaries.program("psql")
@@ -89,6 +88,16 @@ class EmbeddedPostgres:
         self._require_durable()
         self._run_script("bootstrap_roles.sql", SUPERUSER)
         self.create_database(DATABASE)
+
+    @property
+    def running(self) -> bool:
+        """Whether Postgres runs now. It may have been killed."""
+        return self._cluster is not None and self._cluster.running
+
+    def kill(self) -> None:
+        """Stop Postgres at once, as a crash would; the next start recovers."""
+        if self._cluster is not None:
+            self._cluster.stop("immediate")
 
     def stop(self) -> None:
         """Stop Postgres, if started, ending its sessions, and give the folder free."""

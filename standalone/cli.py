@@ -1,0 +1,192 @@
+"""The command line of `facepass-server`."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from common.config import CommonSettings
+from common.errors import FacePassError
+from common.logs import configure_logs
+from standalone import models
+from standalone.config import Overrides, WrongSetting, read_settings, unknown_variables
+from standalone.data_dir import default_data_dir
+
+DESCRIPTION = """\
+FacePass finds a person in the photos of an event.
+
+  facepass-server standalone   run everything on this machine; nothing else to install
+  facepass-server doctor       look for what is set up wrongly, and say what to do
+
+On a Postgres of your own, named by FACEPASS_DATABASE__DSN:
+
+  facepass-server migrate      bring the database up to date
+  facepass-server indexer      run the server that takes photos in
+  facepass-server searcher     run the server that finds people in them
+"""
+EPILOG = """\
+Settings are FACEPASS_* variables; deploy/env.example and docs/configuration.md list them all.
+Exit codes: 0 all is well; 1 something failed, the last line says what; 2 wrong usage or setting.
+"""
+MIGRATE = """\
+Run the migrations that the database lacks, as FACEPASS_DATABASE__MIGRATION_DSN (the role that owns
+the schema) or, where that is not set, as FACEPASS_DATABASE__DSN. Safe to run again. The standalone
+does it by itself."""
+STANDALONE = """\
+Run the Indexer and the Searcher in one process, on a Postgres of its own that lives in the data
+folder (or on that of FACEPASS_DATABASE__DSN). SIGTERM or Ctrl-C ends it, letting calls in flight
+finish; a second one does not wait for them."""
+SERVER = """\
+Run one server on the Postgres of FACEPASS_DATABASE__DSN, which `facepass-server migrate` has
+brought up to date. SIGTERM or Ctrl-C ends it, letting calls in flight finish; a second one does
+not wait for them."""
+
+Command = Callable[[argparse.Namespace], int]
+Commands = argparse._SubParsersAction
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code. What a person can mend is told in one line."""
+    options = _parser().parse_args(arguments)
+    try:
+        configure_logs(read_settings(CommonSettings).log.level)
+        for variable in unknown_variables():
+            _say(f"warning: {variable} is set, but there is no such setting")
+        command: Command = options.command
+        return command(options)
+    except WrongSetting as error:
+        _say(error.message)
+        return 2
+    except FacePassError as error:
+        _say(error.message)
+        return 1
+
+
+def _say(message: str) -> None:
+    print(f"facepass-server: {message}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="facepass-server",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    shown = f"facepass-server {version('facepass-server')}"
+    parser.add_argument("--version", action="version", version=shown)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    standalone = _add(commands, "standalone", "run everything on this machine", STANDALONE)
+    standalone.set_defaults(command=_standalone)
+    _add_data_dir(standalone)
+    _add_serving(standalone, "indexer", "searcher")
+    for name, help in (
+        ("indexer", "run the server that takes photos in"),
+        ("searcher", "run the server that finds people in them"),
+    ):
+        server = _add(commands, name, help, SERVER)
+        server.set_defaults(command=_indexer if name == "indexer" else _searcher)
+        _add_serving(server, name)
+    migrate = _add(commands, "migrate", "bring the database up to date", MIGRATE)
+    migrate.set_defaults(command=_migrate)
+    models.add_commands(_add(commands, "models", "list, pull or show model packs", models.HELP))
+    doctor = _add(commands, "doctor", "look for what is set up wrongly, and say what to do")
+    doctor.set_defaults(command=_doctor)
+    _add_data_dir(doctor)
+    doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
+    return parser
+
+
+def _add(
+    commands: "Commands[argparse.ArgumentParser]", name: str, help: str, description: str = ""
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=help,
+        description=description or f"{help[0].upper()}{help[1:]}.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _add_data_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=default_data_dir(),
+        metavar="FOLDER",
+        help="folder of the embedded Postgres (default: %(default)s)",
+    )
+
+
+def _add_serving(parser: argparse.ArgumentParser, *servers: str) -> None:
+    for server in servers:
+        for flag, setting in (("listen", "listen"), ("metrics-listen", "metrics_listen")):
+            parser.add_argument(
+                f"--{server}-{flag}",
+                dest=f"{server}__{setting}",
+                metavar="HOST:PORT",
+                help=f"instead of FACEPASS_{server.upper()}__{setting.upper()}; "
+                "port 0 takes any free one",
+            )
+    parser.add_argument(
+        "--ready-file",
+        type=Path,
+        metavar="FILE",
+        help="once everything serves, write the addresses there as JSON; removed at the end",
+    )
+
+
+def _overrides(options: argparse.Namespace) -> Overrides:
+    """The settings that were given as flags."""
+    found: dict[str, dict[str, str]] = {}
+    for name, value in vars(options).items():
+        block, _, setting = name.partition("__")
+        if setting and value is not None:
+            found.setdefault(block, {})[setting] = value
+    return found
+
+
+def _serve(serving: Coroutine[None, None, None]) -> int:
+    from standalone import serve
+
+    return 0 if asyncio.run(serve.until_stopped(serving)) else 1
+
+
+def _standalone(options: argparse.Namespace) -> int:
+    from standalone import serve
+
+    overrides = _overrides(options)
+    return _serve(serve.serve_standalone(options.data_dir, overrides, options.ready_file))
+
+
+def _indexer(options: argparse.Namespace) -> int:
+    from standalone import serve
+
+    return _serve(serve.serve_indexer(_overrides(options), options.ready_file))
+
+
+def _searcher(options: argparse.Namespace) -> int:
+    from standalone import serve
+
+    return _serve(serve.serve_searcher(_overrides(options), options.ready_file))
+
+
+def _migrate(_: argparse.Namespace) -> int:
+    from standalone import serve
+
+    applied = asyncio.run(serve.run_migrations(read_settings(CommonSettings).database))
+    for name in applied:
+        print(f"applied {name}")
+    print("The database is up to date.")
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from standalone import doctor
+
+    findings = doctor.examine(options.data_dir)
+    print(doctor.as_json(findings) if options.json else doctor.as_text(findings))
+    return 1 if any(finding.level is doctor.Level.FAIL for finding in findings) else 0

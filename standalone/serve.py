@@ -1,0 +1,168 @@
+"""The commands that serve: everything on one machine, or one of the servers."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+
+import indexer.app
+import searcher.app
+from common.config import CommonSettings, DatabaseSettings
+from common.db.migrate import migrate, pending_migrations
+from common.db.pool import open_database
+from common.errors import SetupError
+from common.vision.workers import WorkerPool
+from indexer.config import IndexerSettings
+from searcher.config import SearcherSettings
+from standalone.config import Overrides, read_settings
+from standalone.embedded import EmbeddedPostgres
+from standalone.summary import Summary, announce
+
+log = logging.getLogger(__name__)
+_WATCH_S = 2.0
+_GIVEN = "the Postgres of FACEPASS_DATABASE__DSN"
+
+
+async def serve_standalone(
+    data_dir: Path, overrides: Overrides, ready_file: Path | None = None
+) -> None:
+    """Serve both servers, on an embedded Postgres where the settings name none, until told to stop.
+
+    Raises SetupError, PackUnavailable.
+    """
+    settings = read_settings(IndexerSettings, overrides)
+    async with AsyncExitStack() as stack:
+        postgres = None
+        if not settings.database.dsn.get_secret_value():
+            postgres = await stack.enter_async_context(_embedded(data_dir))
+            dsns = {"dsn": postgres.server_dsn, "migration_dsn": postgres.owner_dsn}
+            overrides = {**overrides, "database": dsns}
+            settings = read_settings(IndexerSettings, overrides)
+        await run_migrations(settings.database)
+        pool = await stack.enter_async_context(_workers(settings))
+        index = await stack.enter_async_context(indexer.app.running(settings, pool))
+        search_settings = read_settings(SearcherSettings, overrides)
+        search = await stack.enter_async_context(searcher.app.running(search_settings, pool))
+        where = f"{postgres.data_dir} (embedded Postgres)" if postgres else _GIVEN
+        addresses = {
+            "indexer": (settings.indexer, index),
+            "searcher": (search_settings.searcher, search),
+        }
+        stack.enter_context(announce(Summary.of(where, pool.pack, addresses), ready_file))
+        await (_watch(postgres) if postgres else asyncio.Event().wait())
+
+
+async def serve_indexer(overrides: Overrides, ready_file: Path | None = None) -> None:
+    """Serve the Indexer alone until told to stop. Raises SetupError, PackUnavailable."""
+    settings = read_settings(IndexerSettings, overrides)
+    await require_migrated(settings.database)
+    async with (
+        _workers(settings) as pool,
+        indexer.app.running(settings, pool) as server,
+    ):
+        addresses = {"indexer": (settings.indexer, server)}
+        with announce(Summary.of(_GIVEN, pool.pack, addresses), ready_file):
+            await asyncio.Event().wait()
+
+
+async def serve_searcher(overrides: Overrides, ready_file: Path | None = None) -> None:
+    """Serve the Searcher alone until told to stop. Raises SetupError, PackUnavailable."""
+    settings = read_settings(SearcherSettings, overrides)
+    await require_migrated(settings.database)
+    async with (
+        _workers(settings) as pool,
+        searcher.app.running(settings, pool) as server,
+    ):
+        addresses = {"searcher": (settings.searcher, server)}
+        with announce(Summary.of(_GIVEN, pool.pack, addresses), ready_file):
+            await asyncio.Event().wait()
+
+
+async def run_migrations(settings: DatabaseSettings) -> list[str]:
+    """Bring the database up to date as the role that owns it; returns what was applied."""
+    require_dsn(settings)
+    dsn = settings.migration_dsn.get_secret_value() or settings.dsn.get_secret_value()
+    applied = await migrate(dsn)
+    for name in applied:
+        log.info("migration applied", extra={"action": "migration_applied", "migration": name})
+    return applied
+
+
+async def require_migrated(settings: DatabaseSettings) -> None:
+    """Raise SetupError where the database is not up to date."""
+    require_dsn(settings)
+    async with open_database(settings) as database, database.snapshot() as connection:
+        missing = await pending_migrations(connection)
+    if missing:
+        raise SetupError(
+            f"the database lacks migrations ({', '.join(missing)}); run `facepass-server migrate`"
+        )
+
+
+def require_dsn(settings: DatabaseSettings) -> None:
+    """Raise SetupError where no database is named."""
+    if not settings.dsn.get_secret_value() and not settings.migration_dsn.get_secret_value():
+        raise SetupError(
+            "FACEPASS_DATABASE__DSN is not set; set it to a Postgres >= 16 with pgvector >= 0.8, "
+            "or run `facepass-server standalone`, which brings its own"
+        )
+
+
+async def until_stopped(serving: Coroutine[None, None, None]) -> bool:
+    """Serve until SIGTERM or SIGINT; each further signal cuts short what is being waited for.
+
+    Returns whether it ended without such haste.
+    """
+    task = asyncio.ensure_future(serving)
+    signals: list[signal.Signals] = []
+
+    def stop(number: signal.Signals) -> None:
+        log.info("stopping", extra={"action": "stopping", "signal": number.name})
+        signals.append(number)
+        task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop, number)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not signals:
+            raise
+    return len(signals) < 2
+
+
+@asynccontextmanager
+async def _embedded(data_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
+    postgres = EmbeddedPostgres(data_dir)
+    starting = asyncio.ensure_future(asyncio.to_thread(postgres.start))
+    try:
+        await asyncio.shield(starting)
+        yield postgres
+    finally:
+        # A thread cannot be cancelled: told to stop meanwhile, let it end, then stop what it began.
+        while not starting.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([starting])
+        if starting.exception() is None:
+            await asyncio.to_thread(postgres.stop)
+
+
+@asynccontextmanager
+async def _workers(settings: CommonSettings) -> AsyncIterator[WorkerPool]:
+    pool = WorkerPool(settings.engine, settings.limits)
+    try:
+        await pool.start()
+        yield pool
+    finally:
+        await pool.close()
+
+
+async def _watch(postgres: EmbeddedPostgres) -> None:
+    """Wait for ever; raises SetupError once Postgres has ended, so that we are started anew."""
+    while True:
+        await asyncio.sleep(_WATCH_S)
+        if not postgres.running:
+            logs = postgres.data_dir / "logs"
+            raise SetupError(f"Postgres has ended unasked; {logs} says why; start again")
