@@ -23,7 +23,7 @@ setup: $(VENV)/.ready ## Make .venv with everything in it.
 $(VENV)/.ready: requirements/dev.lock pyproject.toml
 	@$(or $(PYTHON),false) -c '$(NEW_ENOUGH)' || { echo 'FacePass needs Python >= 3.11: make PYTHON=/path/to/python3'; exit 1; }
 	@echo 'Installing everything into $(VENV), once; this takes a minute or two.' && $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --no-deps --use-pep517 --require-hashes -r requirements/dev.lock
+	$(BIN)/pip install --quiet --no-compile --no-deps --use-pep517 --require-hashes -r requirements/dev.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
