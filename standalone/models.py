@@ -44,7 +44,7 @@ def _list(_: argparse.Namespace) -> int:
     if settings.engine.pack:
         print(f"\nIn use (FACEPASS_ENGINE__PACK): {settings.engine.pack}")
     else:
-        print("\nFACEPASS_ENGINE__PACK names none, so the starter engine is used.")
+        print("\nFACEPASS_ENGINE__PACK names none; the starter engine needs none.")
     return 0
 
 
