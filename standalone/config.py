@@ -46,11 +46,12 @@ def unknown_variables() -> list[str]:
     """Variables of ours in the environment that no server reads: most likely mistyped."""
     blocks = IndexerSettings.model_fields.keys() | SearcherSettings.model_fields.keys()
     known = tuple(f"{PREFIX}{block.upper()}__" for block in blocks)
-    test_data = f"{PREFIX}TEST_"
+    # The client's own, and where tests find their material.
+    others = (f"{PREFIX}INDEXER_ADDRESS", f"{PREFIX}SEARCHER_ADDRESS", f"{PREFIX}TEST_")
     return sorted(
         name
         for name in os.environ
-        if name.startswith(PREFIX) and not name.startswith((*known, test_data))
+        if name.startswith(PREFIX) and not name.startswith((*known, *others))
     )
 
 
