@@ -91,9 +91,10 @@ def _jpeg_error(warning: str) -> ImageTruncated | ImageCorrupt | ImageUnsupporte
 
 
 def _decode_with_opencv(content: bytes, image_format: ImageFormat) -> BgrImage:
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    """Decode bytes that hold no metadata, so that OpenCV turns nothing by itself."""
+    data = np.frombuffer(content, np.uint8)
     try:
-        image: BgrImage | None = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+        image: BgrImage | None = cv2.imdecode(data, cv2.IMREAD_COLOR)
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:  # says nothing about the image
             raise MemoryError from error

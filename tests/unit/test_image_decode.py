@@ -66,6 +66,13 @@ def with_alpha(image: Image.Image) -> Image.Image:
     return image
 
 
+def adobe(content: bytes, transform: int) -> bytes:
+    """The same JPEG with the colour transform that Adobe's marker states, and without JFIF's."""
+    frame = content.index(b"\xff\xdb")
+    marker = b"\xff\xee\x00\x0eAdobe\0\x64\0\0\0\0" + bytes([transform])
+    return content[:2] + marker + content[frame:]
+
+
 SAMPLES = {
     "JPEG 4:4:4": encode(scene(), "JPEG", quality=90, subsampling=0),
     "JPEG 4:2:2": encode(scene(), "JPEG", quality=90, subsampling=1),
@@ -73,6 +80,8 @@ SAMPLES = {
     "JPEG progressive": encode(scene(), "JPEG", quality=90, progressive=True),
     "JPEG restarts": encode(scene(), "JPEG", quality=90, restart_marker_blocks=2),
     "JPEG RGB": encode(scene(), "JPEG", quality=90, keep_rgb=True),
+    "JPEG Adobe RGB": adobe(encode(scene(), "JPEG", quality=90, subsampling=0), 0),
+    "JPEG YCCK": adobe(encode(scene().convert("CMYK"), "JPEG", quality=90), 2),
     "JPEG grey": encode(scene().convert("L"), "JPEG", quality=90),
     "JPEG CMYK": encode(scene().convert("CMYK"), "JPEG", quality=90),
     "PNG": encode(scene(), "PNG"),

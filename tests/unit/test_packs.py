@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from common.config import EngineSettings
 from common.errors import PackUnavailable
+from common.vision import packs
 from common.vision.packs import KNOWN_PACKS, find_pack, list_packs, read_pack
 
 Shape = list[int | str]
@@ -107,9 +108,13 @@ def test_weights_listed_as_inputs_are_no_inputs(folder: Path) -> None:
     assert read_pack(folder).recogniser.name == "w600k_r50.onnx"
 
 
-def test_of_two_recognisers_the_first_by_name_is_used(folder: Path) -> None:
+def test_of_two_alike_the_first_by_name_is_used(folder: Path) -> None:
+    """As InsightFace does."""
     write_recogniser(folder / "a_first.onnx", 64)
-    assert read_pack(folder).pack.dimension == 64
+    write_detector(folder / "z_last.onnx", 320)
+    found = read_pack(folder)
+    assert found.pack.dimension == 64
+    assert found.detector.name == "det_10g.onnx"
 
 
 def test_the_key_follows_name_and_recogniser_only(folder: Path, tmp_path: Path) -> None:
@@ -122,6 +127,15 @@ def test_the_key_follows_name_and_recogniser_only(folder: Path, tmp_path: Path) 
     assert read_pack(renamed).pack.key == key.replace("mine@", "yours@")
     write_recogniser(renamed / "renamed.onnx", weight=2)
     assert read_pack(renamed).pack.key.split("@")[1] != key.split("@")[1]
+
+
+@pytest.mark.parametrize("step", ["ALIGNMENT", "NORMALISATION"])
+def test_templates_of_another_alignment_or_normalisation_are_not_comparable(
+    folder: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = read_pack(folder).pack.key
+    monkeypatch.setattr(packs, step, "another way")
+    assert read_pack(folder).pack.key != key
 
 
 @pytest.mark.parametrize("missing", ["det_10g.onnx", "w600k_r50.onnx"])
