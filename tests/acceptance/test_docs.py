@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,9 +60,11 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def addresses() -> Iterator[dict[str, str]]:
     """A running standalone: what `make run` starts, on free ports."""
-    folder = tmp_path_factory.mktemp("standalone")
+    # Not below pytest's own folder: Postgres' user, when we are root, may not pass through it.
+    folder = Path(tempfile.mkdtemp(prefix="facepass-docs-"))
+    folder.chmod(0o711)
     ready, log = folder / "ready.json", folder / "log"
     listen = ["--indexer-listen", "--searcher-listen"]
     listen += ["--indexer-metrics-listen", "--searcher-metrics-listen"]
@@ -80,7 +83,9 @@ def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
         yield json.loads(ready.read_text())
     finally:
         server.send_signal(signal.SIGTERM)
-        assert server.wait(60) == 0, log.read_text()
+        code, said = server.wait(60), log.read_text()
+        shutil.rmtree(folder)
+        assert code == 0, said
 
 
 def script_of(page: str) -> str:
