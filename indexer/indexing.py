@@ -84,7 +84,7 @@ class PhotoIndexing:
         Raises EventNotFound when the event is deleted meanwhile, PackMismatch when another pack's
         templates get there first.
         """
-        with self._pending.photo(job.event.name):
+        async with self._pending.photo(job.event.name):
             try:
                 outcome = await self._index(job, upload)
             except (EventNotFound, PackMismatch):

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from itertools import count
 from uuid import uuid4
 
 from common.errors import DatabaseUnavailable
@@ -26,10 +27,14 @@ class PendingPhotos:
         self._server_id = uuid4()
         self._counts: Counter[EventName] = Counter()
         self._reported: dict[EventName, int] = {}
+        self._lock = asyncio.Lock()
 
-    @contextmanager
-    def photo(self, event: EventName) -> Iterator[None]:
-        """Count one photo for as long as the context lasts."""
+    @asynccontextmanager
+    async def photo(self, event: EventName) -> AsyncIterator[None]:
+        """Count one photo for as long as the context lasts.
+
+        When the event's last one ends, the database knows before its caller is answered.
+        """
         self._counts[event] += 1
         self._metrics.photos_pending.inc()
         try:
@@ -37,6 +42,8 @@ class PendingPhotos:
         finally:
             self._counts[event] -= 1
             self._metrics.photos_pending.dec()
+            if not self._counts[event]:
+                await self._report(event)
 
     @asynccontextmanager
     async def reporting(self) -> AsyncIterator[None]:
@@ -49,23 +56,33 @@ class PendingPhotos:
             with suppress(asyncio.CancelledError):
                 await task
             self._counts.clear()
-            await self._report(everything=True)
+            for event in list(self._reported):
+                await self._report(event)
 
     async def _run(self) -> None:
-        for round_no in range(1_000_000_000):
+        for round_no in count():
             await asyncio.sleep(_INTERVAL_S)
-            await self._report(everything=round_no % _HEARTBEAT_ROUNDS == 0)
+            heartbeat = round_no % _HEARTBEAT_ROUNDS == 0
+            for event in {*self._counts, *self._reported}:
+                await self._report(event, again=heartbeat)
 
-    async def _report(self, *, everything: bool) -> None:
-        for event in {*self._counts, *self._reported}:
+    async def _report(self, event: EventName, *, again: bool = False) -> None:
+        """Bring the database's count up to date; `again` also when it did not change."""
+        async with self._lock:
             pending = self._counts[event]
-            if everything or self._reported.get(event) != pending:
-                try:
-                    await self._repository.report_pending(event, self._server_id, pending)
-                except DatabaseUnavailable:
-                    log.warning("pending not reported", extra={"action": "pending_not_reported"})
-                    return
-                self._reported[event] = pending
-            if not pending:
-                del self._counts[event]
+            if not again and self._reported.get(event, 0) == pending:
+                self._forget_if_idle(event)
+                return
+            try:
+                await self._repository.report_pending(event, self._server_id, pending)
+            except DatabaseUnavailable:
+                log.warning("pending not reported", extra={"action": "pending_not_reported"})
+                return
+            self._reported[event] = pending
+            self._forget_if_idle(event)
+
+    def _forget_if_idle(self, event: EventName) -> None:
+        if not self._counts[event]:
+            del self._counts[event]
+            if not self._reported.get(event):
                 self._reported.pop(event, None)

@@ -60,16 +60,14 @@ def faces_to_json(faces: Sequence[Face]) -> str:
 
 
 def _face_to_list(face: Face) -> list[object]:
-    box, quality = face.detection.box, face.quality
-    landmarks = [
-        None if np.isnan(value) else round(float(value), 1)
-        for value in face.detection.landmarks.reshape(-1)
-    ]
+    """Unrounded, so that a photo read back equals the first answer for it."""
+    box = face.detection.box
+    landmarks = face.detection.landmarks.reshape(-1).tolist()
     return [
-        [round(float(v), 1) for v in (box.x, box.y, box.width, box.height)],
-        landmarks,
-        round(float(face.detection.score), 4),
-        [round(float(v), 4) for v in _quality_values(quality)],
+        [float(v) for v in (box.x, box.y, box.width, box.height)],
+        [None if np.isnan(value) else value for value in landmarks],
+        float(face.detection.score),
+        [float(v) for v in _quality_values(face.quality)],
         [reason.value for reason in face.reasons],
     ]
 

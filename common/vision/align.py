@@ -29,7 +29,7 @@ class DegenerateLandmarks(ValueError):
 
 
 def similarity_transform(
-    source: NDArray[np.float32], target: NDArray[np.float32]
+    source: NDArray[np.floating], target: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     """Find the rotation, uniform scale and shift that best map `source` onto `target`.
 
