@@ -30,6 +30,9 @@ FacePass is set up by environment variables. `deploy/env.example` holds them all
 copied. A server checks them at start and refuses to start with a wrong one, saying which.
 
 Lists are written as JSON: `FACEPASS_ENGINE__PROVIDERS='["CPUExecutionProvider"]'`.
+
+The `facepass` command and the Python client read two of their own: `FACEPASS_INDEXER_ADDRESS`
+(`localhost:50051` where it is not set) and `FACEPASS_SEARCHER_ADDRESS` (`localhost:50052`).
 """
 ENV_HEAD = """\
 # Every setting of FacePass with its default. Copy this file, and take the `#` off what you change.

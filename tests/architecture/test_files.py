@@ -69,3 +69,9 @@ def test_migrations_are_numbered_without_gaps(root: Path) -> None:
 
 def test_tests_and_migrations_are_no_packages(root: Path) -> None:
     assert not [*(root / "tests").rglob("__init__.py"), *(root / "migrations").rglob("__init__.py")]
+
+
+def test_every_decision_is_listed(root: Path) -> None:
+    folder = root / "docs/decisions"
+    listed = re.findall(r"\]\((\d{4}-[^)]+)\)", (folder / "README.md").read_text())
+    assert listed == sorted(path.name for path in folder.glob("[0-9]*.md"))
