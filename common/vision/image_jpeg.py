@@ -46,15 +46,16 @@ def read_jpeg(content: bytes, max_scans: int) -> StoredFrame:
     hierarchical, 12 bits) or ImageTooLarge (more than `max_scans` scans).
     """
     frame: StoredFrame | None = None
-    orientation, scans = 1, 0
+    orientation: int | None = None
+    scans = 0
     for segment in _segments(content):
         if segment.marker in _FRAMES:
             if frame is not None:
                 raise ImageCorrupt("The JPEG has two frame headers.")
             frame = _read_frame(content, segment)
-        elif segment.marker == _APP1 and orientation == 1:
+        elif segment.marker == _APP1 and orientation is None:
             block = content[segment.body : segment.end]
-            orientation = exif_orientation(block) if block.startswith(b"Exif\0\0") else 1
+            orientation = exif_orientation(block) if block.startswith(b"Exif\0\0") else None
         elif segment.marker == _SOS:
             scans += 1
             if frame is None:
@@ -63,7 +64,7 @@ def read_jpeg(content: bytes, max_scans: int) -> StoredFrame:
                 raise ImageTooLarge(f"The JPEG has more than {max_scans} scans.")
     if frame is None or not scans:
         raise ImageCorrupt("The JPEG has no picture in it.")
-    return StoredFrame(frame.width, frame.height, orientation)
+    return StoredFrame(frame.width, frame.height, orientation or 1)
 
 
 def jpeg_pixels_only(content: bytes) -> bytes:

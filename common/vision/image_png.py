@@ -38,7 +38,8 @@ def read_png(content: bytes) -> StoredFrame:
     ImageUnsupported (an animation: which of its frames is meant, only the caller knows).
     """
     frame: StoredFrame | None = None
-    orientation, has_pixels = 1, False
+    orientation: int | None = None
+    has_pixels = False
     for chunk in _chunks(content):
         if chunk.type == b"IHDR" and frame is None:
             frame = _read_ihdr(chunk.body(content))
@@ -48,12 +49,12 @@ def read_png(content: bytes) -> StoredFrame:
             raise ImageCorrupt("The PNG does not have its one header at its beginning.")
         elif chunk.type == b"acTL":
             raise ImageUnsupported("This PNG is an animation: send the frame as a still image.")
-        elif chunk.type == b"eXIf":
+        elif chunk.type == b"eXIf" and orientation is None:
             orientation = exif_orientation(chunk.body(content))
         has_pixels = has_pixels or chunk.type == b"IDAT"
     if frame is None or not has_pixels:
         raise ImageCorrupt("The PNG has no picture in it.")
-    return StoredFrame(frame.width, frame.height, orientation)
+    return StoredFrame(frame.width, frame.height, orientation or 1)
 
 
 def png_pixels_only(content: bytes) -> bytes:

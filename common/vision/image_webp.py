@@ -32,7 +32,7 @@ def read_webp(content: bytes) -> StoredFrame:
     """
     frame: StoredFrame | None = None
     canvas: StoredFrame | None = None
-    orientation = 1
+    orientation: int | None = None
     for chunk in _chunks(content):
         body = content[chunk.start : chunk.end]
         if chunk.type == b"VP8X" and canvas is None and frame is None:
@@ -41,13 +41,13 @@ def read_webp(content: bytes) -> StoredFrame:
             raise _animation()
         elif chunk.type in _FRAME_READERS and frame is None:
             frame = _FRAME_READERS[chunk.type](body)
-        elif chunk.type == b"EXIF":
+        elif chunk.type == b"EXIF" and orientation is None:
             orientation = exif_orientation(body)
     if frame is None:
         raise ImageCorrupt("The WebP has no picture in it.")
     if canvas is not None and canvas != frame:
         raise ImageCorrupt("The WebP says two different sizes.")
-    return StoredFrame(frame.width, frame.height, orientation)
+    return StoredFrame(frame.width, frame.height, orientation or 1)
 
 
 def webp_pixels_only(content: bytes) -> bytes:

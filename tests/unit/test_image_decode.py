@@ -73,6 +73,16 @@ def adobe(content: bytes, transform: int) -> bytes:
     return content[:2] + marker + content[frame:]
 
 
+def renamed_components(content: bytes) -> bytes:
+    """The same JPEG with components named R, G, B, which JFIF's marker says are none."""
+    frame, scan = content.index(b"\xff\xc0"), content.index(b"\xff\xda")
+    renamed = bytearray(content)
+    for n, name in enumerate(b"RGB"):
+        renamed[frame + 10 + 3 * n] = name
+        renamed[scan + 5 + 2 * n] = name
+    return bytes(renamed)
+
+
 SAMPLES = {
     "JPEG 4:4:4": encode(scene(), "JPEG", quality=90, subsampling=0),
     "JPEG 4:2:2": encode(scene(), "JPEG", quality=90, subsampling=1),
@@ -81,6 +91,7 @@ SAMPLES = {
     "JPEG restarts": encode(scene(), "JPEG", quality=90, restart_marker_blocks=2),
     "JPEG RGB": encode(scene(), "JPEG", quality=90, keep_rgb=True),
     "JPEG Adobe RGB": adobe(encode(scene(), "JPEG", quality=90, subsampling=0), 0),
+    "JPEG JFIF with components R, G, B": renamed_components(encode(scene(), "JPEG", quality=90)),
     "JPEG YCCK": adobe(encode(scene().convert("CMYK"), "JPEG", quality=90), 2),
     "JPEG grey": encode(scene().convert("L"), "JPEG", quality=90),
     "JPEG CMYK": encode(scene().convert("CMYK"), "JPEG", quality=90),
@@ -194,6 +205,15 @@ def test_damaged_exif_never_costs_the_photo(block: bytes, expected: int) -> None
     tagged = content[:2] + app1 + content[2:]
     assert read_header(tagged, ImageLimits(), max_bytes=MAX_BYTES).orientation == expected
     assert read(tagged).size == read(content).size
+
+
+def test_of_two_exif_blocks_the_first_counts() -> None:
+    content = SAMPLES["JPEG 4:2:0"]
+    tags = b""
+    for orientation in (b"\x01", b"\x06"):
+        body = b"Exif\0\0" + exif_block("<", 3, orientation)
+        tags += struct.pack(">HH", 0xFFE1, len(body) + 2) + body
+    assert read(content[:2] + tags + content[2:]).shape == (HEIGHT, WIDTH, 3)
 
 
 def oddities() -> dict[str, bytes]:
