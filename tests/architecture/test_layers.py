@@ -34,9 +34,11 @@ SQL = re.compile(
     r"|(CREATE|ALTER|DROP)\s+(TABLE|INDEX|ROLE|DATABASE|SCHEMA|EXTENSION|POLICY)\b|GRANT\s+\w+\s+(ON|TO)\b)"
 )
 
-# Settings are read by pydantic. These hand an environment to a child, or follow the XDG folders.
+# Settings are read by pydantic. These hand an environment to a child, follow the XDG folders, or
+# tell gRPC what it takes from the environment only.
 ENVIRONMENT = (
     "client/",
+    "common/rpc/__init__.py",
     "common/vision/worker_process.py",
     "standalone/data_dir.py",
     "standalone/system_user.py",
