@@ -98,7 +98,7 @@ def _index(
         for photo in client.list_photos(args.event, state=types_pb2.PHOTO_STATE_INDEXED)
     }
     files = {photo.photo_id: photo.content for photo in photos}
-    to_send = _unknown(photos, known, tally, progress)
+    to_send = not_yet_indexed(photos, known, tally, progress)
     for result in client.index_photos(args.event, to_send, **_options(args)):
         problem = tally.add(result, str(files[result.photo_id]))
         progress.advance()
@@ -106,7 +106,7 @@ def _index(
             progress.tell(f"{problem.state}: {problem}")
 
 
-def _unknown(
+def not_yet_indexed(
     photos: Folder, known: Mapping[str, bytes], tally: Tally, progress: Progress
 ) -> Iterator[PhotoSource]:
     """Leave out photos that the event has with the same bytes, so that they are not sent again."""
