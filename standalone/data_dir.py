@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,33 +77,57 @@ class DataDir:
         where the folder is in use (saying by whom), holds other things, is somebody else's, or
         cannot be reached by Postgres' user.
         """
-        try:
-            self._prepare_root()
-            lock = DataDirLock(self.root / LOCK_FILE)
-            for folder in (self.logs, self.sockets):
-                self.user.make_private_folder(folder)
-        except OSError as error:
-            raise SetupError(f"cannot use the data folder {self.root}: {error}") from error
+        self.require_usable()
+        with ExitStack() as stack:
+            try:
+                self._make_root()
+                lock = DataDirLock(self.root / LOCK_FILE)
+                stack.callback(lock.release)
+                for folder in (self.logs, self.sockets):
+                    self.user.make_private_folder(folder)
+            except OSError as error:
+                raise SetupError(f"cannot use the data folder {self.root}: {error}") from error
+            stack.pop_all()
         return lock
 
-    def _prepare_root(self) -> None:
-        self._require_path_open_to_user()
-        if not self.root.exists():
-            self.root.mkdir(parents=True, mode=0o755)
+    def require_usable(self) -> None:
+        """Look whether the folder, or the one it would be made in, can be used; changes nothing.
+
+        Raises SetupError saying what to do.
+        """
+        try:
             self._require_path_open_to_user()
-        elif not self._is_ours():
-            raise SetupError(
-                f"{self.root} is not empty and holds no FacePass data; choose an empty or new "
-                "folder with --data-dir"
-            )
+            existing = next(each for each in (self.root, *self.root.parents) if each.exists())
+            if not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
+                raise SetupError(
+                    f"user {self.user.name!r} may not write to {existing}; run facepass-server as "
+                    "its owner, or choose another --data-dir"
+                )
+            if self.root.exists() and not self._is_ours():
+                raise SetupError(
+                    f"{self.root} is not empty and holds no FacePass data; choose an empty or new "
+                    "folder with --data-dir"
+                )
+        except OSError as error:
+            raise SetupError(f"cannot use the data folder {self.root}: {error}") from error
+
+    def _make_root(self) -> None:
+        self.root.mkdir(parents=True, mode=0o755, exist_ok=True)
+        self._require_path_open_to_user()
         if self.root.stat().st_uid == os.geteuid():
             # Postgres' user passes through to its own folders but sees nothing beside them.
             self.root.chmod(0o711 if self.user.switches else 0o700)
-        if not os.access(self.root, os.R_OK | os.W_OK | os.X_OK):
-            raise SetupError(
-                f"user {self.user.name!r} may not write to {self.root}; "
-                "run facepass-server as its owner, or choose another --data-dir"
-            )
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a process holds the folder now."""
+        path = self.root / LOCK_FILE
+        try:
+            if path.exists():
+                DataDirLock(path).release()
+        except SetupError:
+            return True
+        return False
 
     def _is_ours(self) -> bool:
         names = {entry.name for entry in self.root.iterdir()} - {"lost+found"}

@@ -62,6 +62,10 @@ class EmbeddedPostgres:
         sockets = quote(str(self._data.sockets))
         return f"postgresql://{role.value}:{password}@/{database}?host={sockets}"
 
+    def attach(self) -> None:
+        """Learn the passwords of one that another process runs. Raises SetupError."""
+        self._passwords, _ = self._data.passwords(tuple(role.value for role in Role))
+
     def start(self) -> None:
         """Start Postgres and make whatever is missing: data folder, roles, database. Blocks.
 

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import psutil
@@ -68,11 +69,12 @@ class Standalone:
         self.log.seek(0)
         return self.log.read()
 
-    def await_ready(self) -> dict[str, str]:
+    def await_ready(self) -> dict[str, Any]:
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:
             if self.ready.exists():
-                told: dict[str, str] = json.loads(self.ready.read_text())
+                # A killed one's file lies there still.
+                told: dict[str, Any] = json.loads(self.ready.read_text())
                 if told["pid"] == self.process.pid:
                     return told
             assert self.process.poll() is None, self.output()
@@ -137,6 +139,15 @@ def test_serves_says_so_and_ends_without_a_trace(standalone: Standalone) -> None
     for shown in (told["indexer"], told["searcher"], told["pack"], str(standalone.data)):
         assert shown in output
     assert "Licence" in output and "\nReady." in output
+    examined = command(
+        "doctor",
+        f"--data-dir={standalone.data}",
+        FACEPASS_INDEXER__LISTEN=told["indexer"],
+        FACEPASS_SEARCHER__LISTEN=told["searcher"],
+    )
+    assert examined.returncode == 0, examined.stdout
+    assert examined.stdout.count("in use by FacePass itself") == 2
+    assert f"{standalone.data}, in use by a standalone" in examined.stdout
     family = standalone.family()
     assert len(family) > 5, "the standalone, a worker, Postgres' own"
     standalone.process.send_signal(signal.SIGTERM)

@@ -1,0 +1,141 @@
+"""The doctor's look at the database."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+from common.config import DatabaseSettings
+from common.errors import SetupError
+from standalone.binaries import Binaries
+from standalone.data_dir import DataDir
+from standalone.doctor.finding import Finding, fail, ok, warn
+from standalone.embedded import EmbeddedPostgres
+from standalone.repository import DatabaseFacts, examine_database
+
+_OLDEST_POSTGRES = 160_000
+_OLDEST_VECTOR = (0, 8)
+"""Versions from which on what FacePass uses is there: iterative index scans, fast halfvec."""
+
+
+def check_given(settings: DatabaseSettings) -> Iterator[Finding]:
+    """The Postgres of FACEPASS_DATABASE__DSN."""
+    try:
+        facts = asyncio.run(examine_database(settings.dsn.get_secret_value()))
+    except SetupError as error:
+        yield fail(
+            "postgres",
+            f"cannot connect: {error.message}",
+            "check host, port, database, user and password of FACEPASS_DATABASE__DSN, and that "
+            "this machine may connect (pg_hba.conf, firewall)",
+        )
+        return
+    yield from judge(facts)
+
+
+def check_embedded(data: DataDir) -> Iterator[Finding]:
+    """The embedded Postgres: the running one, or one started for the look and stopped."""
+    try:
+        data.require_usable()
+        Binaries.in_wheel()
+        if not data.cluster.exists():
+            yield ok("data folder", f"{data.root} can be used; the first start makes it")
+            return
+        in_use = data.in_use
+        facts = asyncio.run(_examine_embedded(data.root, in_use))
+    except (SetupError, OSError) as error:
+        yield fail("data folder", str(error), "until then the standalone does not start")
+        return
+    used = "in use by a standalone" if in_use else "not in use"
+    yield ok("data folder", f"{data.root}, {used}")
+    yield from judge(facts, migrates_itself=True)
+
+
+async def _examine_embedded(root: Path, in_use: bool) -> DatabaseFacts:
+    postgres = EmbeddedPostgres(root)
+    if in_use:
+        postgres.attach()
+        return await examine_database(postgres.server_dsn)
+    await asyncio.to_thread(postgres.start)
+    try:
+        return await examine_database(postgres.server_dsn)
+    finally:
+        await asyncio.to_thread(postgres.stop)
+
+
+def judge(facts: DatabaseFacts, *, migrates_itself: bool = False) -> Iterator[Finding]:
+    """What there is to say about a database.
+
+    migrates_itself: whether it is brought up to date at each start.
+    """
+    yield _version(facts)
+    yield _vector(facts)
+    yield _role(facts)
+    yield _migrations(facts, migrates_itself)
+    if facts.tables_out_of_reach:
+        yield fail(
+            "rights",
+            f"role {facts.role} cannot read and write {', '.join(facts.tables_out_of_reach)}",
+            "as the owner: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public "
+            f"TO {facts.role}",
+        )
+    if facts.unsafe_settings:
+        yield warn(
+            "safety",
+            f"{', '.join(facts.unsafe_settings)}: a crash can lose acknowledged photos",
+            "switch it on in Postgres' settings",
+        )
+
+
+def _version(facts: DatabaseFacts) -> Finding:
+    if facts.version_num < _OLDEST_POSTGRES:
+        return fail("postgres", f"version {facts.version}", "move to Postgres 16 or later, best 18")
+    return ok("postgres", f"version {facts.version}")
+
+
+def _vector(facts: DatabaseFacts) -> Finding:
+    if facts.vector is None and facts.vector_available is None:
+        return fail(
+            "pgvector",
+            "not installed on the database server",
+            "install it there (package postgresql-NN-pgvector, or see pgvector's README)",
+        )
+    if facts.vector is None:
+        return fail(
+            "pgvector",
+            "not in this database",
+            "as a superuser, in this database: CREATE EXTENSION vector",
+        )
+    if tuple(int(part) for part in facts.vector.split(".")[:2]) < _OLDEST_VECTOR:
+        return fail(
+            "pgvector",
+            f"version {facts.vector}",
+            "install pgvector 0.8 or later on the server, then: ALTER EXTENSION vector UPDATE",
+        )
+    return ok("pgvector", f"version {facts.vector}")
+
+
+def _role(facts: DatabaseFacts) -> Finding:
+    if facts.superuser or facts.bypasses_row_security:
+        what = "is a superuser" if facts.superuser else "bypasses row-level security"
+        return warn(
+            "role",
+            f"{facts.role} {what}: nothing in the database holds events apart then",
+            "use a plain role for FACEPASS_DATABASE__DSN, and the tables' owner for "
+            "FACEPASS_DATABASE__MIGRATION_DSN",
+        )
+    return ok("role", f"{facts.role} is neither superuser nor above row-level security")
+
+
+def _migrations(facts: DatabaseFacts, migrates_itself: bool) -> Finding:
+    if facts.migration_problem:
+        return fail(
+            "migrations",
+            facts.migration_problem,
+            "install the release that wrote this database, or a later one, unchanged",
+        )
+    if facts.missing_migrations and not migrates_itself:
+        missing = ", ".join(facts.missing_migrations)
+        return fail("migrations", f"not yet run: {missing}", "run: facepass-server migrate")
+    if facts.missing_migrations:
+        return ok("migrations", f"the next start runs {', '.join(facts.missing_migrations)}")
+    return ok("migrations", "all run, none edited since")
