@@ -1,7 +1,15 @@
 """Real parts for tests: one embedded Postgres and one pool of workers a session, a database and
 servers a test."""
 
+import standalone  # noqa: F401 - before gRPC, for which it sets the environment
+
+# isort: split
+
 import os
+
+# As in `standalone`, but gRPC reads it when it is imported, which is earlier here.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
+
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator

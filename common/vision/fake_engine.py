@@ -88,7 +88,7 @@ class FakeEngine:
         return Analysis(width, height, tuple(faces), timings)
 
     def embedding(self, person: int, shot: int = 0) -> EmbeddingVector:
-        """The embedding of a person in a shot; two people's similarity is below 0.3.
+        """The embedding of a person in a shot; two people's similarity is below 0.4.
 
         Quadratic chirps over a prime p: any two of the p * p differ by a Gauss sum, so that their
         inner product is at most 1 / sqrt(p).

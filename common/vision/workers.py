@@ -58,6 +58,7 @@ class WorkerPool:
         self._threads = ThreadPoolExecutor(self._size, thread_name_prefix="worker")
         self._pack: Pack | None = None
         self._image_s = 0.5
+        self._busy = 0
         self.replaced = 0
         """Workers that had to be replaced since the start."""
 
@@ -72,6 +73,11 @@ class WorkerPool:
     def waiting(self) -> int:
         """Images queued and not yet with a worker."""
         return len(self._lanes)
+
+    @property
+    def busy(self) -> int:
+        """Images that a worker has right now."""
+        return self._busy
 
     @property
     def pids(self) -> list[int]:
@@ -158,6 +164,7 @@ class WorkerPool:
         loop = asyncio.get_running_loop()
         timer = loop.call_later(self._settings.image_timeout_s, process.kill)
         started = time.perf_counter()
+        self._busy += 1
         try:
             analysis = await loop.run_in_executor(self._threads, process.analyze, job.task)
         except FacePassError as error:
@@ -173,6 +180,7 @@ class WorkerPool:
             job.resolve(replace(analysis, timings=timings))
             self._image_s += 0.1 * (time.perf_counter() - started - self._image_s)
         finally:
+            self._busy -= 1
             timer.cancel()
 
     async def _replace(self, dead: WorkerProcess) -> WorkerProcess:

@@ -38,7 +38,7 @@ SQL = re.compile(
 # tell gRPC what it takes from the environment only.
 ENVIRONMENT = (
     "client/",
-    "common/rpc/__init__.py",
+    "standalone/__init__.py",
     "common/vision/worker_process.py",
     "standalone/data_dir.py",
     "standalone/system_user.py",

@@ -46,7 +46,7 @@ def reason(result: pb.PhotoResult) -> str:
         if detail.Unpack(info):
             infos.append(info.reason)
     assert len(infos) == 1
-    return infos[0]
+    return str(infos[0])
 
 
 async def counts(servers: Any) -> events_pb2.EventCounts:
@@ -283,7 +283,8 @@ async def test_a_slow_stage_makes_the_caller_wait(gala: Any) -> None:
 
 async def test_photos_are_listed_in_pages_and_deleted(gala: Any) -> None:
     await run(gala, messages([(f"p{i}", fake_photo([i, i + 50])) for i in range(5)]))
-    names, token = [], ""
+    names: list[str] = []
+    token = ""
     while not names or token:
         page = await gala.indexer.ListPhotos(
             pb.ListPhotosRequest(parent=EVENT, page_size=2, page_token=token)
