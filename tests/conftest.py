@@ -6,10 +6,6 @@ import standalone  # noqa: F401 - before gRPC, for which it sets the environment
 # isort: split
 
 import os
-
-# As in `standalone`, but gRPC reads it when it is imported, which is earlier here.
-os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
-
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
