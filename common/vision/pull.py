@@ -1,10 +1,12 @@
 """Download of published model packs, by InsightFace's own code."""
 
 import contextlib
-import shutil
+import fcntl
+import os
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from common.config import EngineSettings
@@ -51,9 +53,13 @@ def pull(name: str, settings: EngineSettings, accepted: bool) -> PackFiles:
         )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".pull-", dir=target.parent) as workplace:
-            unpacked = _download(name, Path(workplace))
-            _move_into_place(read_pack(unpacked).folder, target)
+        with (
+            _one_at_a_time(target.parent),
+            tempfile.TemporaryDirectory(prefix=".pull-", dir=target.parent) as workplace,
+        ):
+            if not target.exists():
+                unpacked = _download(name, Path(workplace))
+                read_pack(unpacked).folder.rename(target)
     except OSError as error:
         raise PackUnavailable(f"{target} cannot be written: {error}.") from error
     return read_pack(target)
@@ -87,10 +93,12 @@ def _download(name: str, root: Path) -> Path:
         ) from error
 
 
-def _move_into_place(unpacked: Path, target: Path) -> None:
+@contextlib.contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Wait for other processes that pull into this folder: workers start side by side."""
+    lock = os.open(folder, os.O_RDONLY)
     try:
-        unpacked.rename(target)
-    except OSError:
-        if not target.exists():
-            raise
-        shutil.rmtree(unpacked)  # another process was faster; its pack is as good
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)

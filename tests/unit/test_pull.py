@@ -4,8 +4,10 @@ import functools
 import http.server
 import io
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -219,17 +221,19 @@ def test_a_server_pulls_its_pack_only_with_the_licence_accepted(
     assert provided == find_pack(settings)
 
 
-def test_a_pull_that_another_process_overtakes_ends_with_one_pack(
+def test_pulls_side_by_side_download_once(
     site: Path, settings: EngineSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (site / "buffalo_s.zip").write_bytes(zipped({"det.onnx": DETECTOR, "rec.onnx": RECOGNISER}))
-    theirs = settings.model_root / "models" / "buffalo_s"
+    downloads: list[float] = []
 
-    def overtake() -> None:
-        theirs.mkdir()
-        (theirs / "det.onnx").write_bytes(DETECTOR)
-        (theirs / "their_rec.onnx").write_bytes(RECOGNISER)
+    def count() -> None:
+        downloads.append(time.monotonic())
+        time.sleep(0.2)
 
-    monkeypatch.setattr(Site, "before_answer", staticmethod(overtake))
-    assert pull("buffalo_s", settings, accepted=True).recogniser == theirs / "their_rec.onnx"
+    monkeypatch.setattr(Site, "before_answer", staticmethod(count))
+    with ThreadPoolExecutor(4) as workers:
+        found = list(workers.map(lambda _: pull("buffalo_s", settings, True), range(4)))
+    assert len(downloads) == 1
+    assert {files.folder for files in found} == {settings.model_root / "models" / "buffalo_s"}
     assert left_behind(settings) == ["buffalo_s"]
