@@ -10,7 +10,7 @@ from pathlib import Path
 import indexer.app
 import searcher.app
 from common.config import CommonSettings, DatabaseSettings
-from common.db.migrate import migrate, pending_migrations
+from common.db.migrate import migrate
 from common.db.pool import open_database
 from common.errors import SetupError
 from common.vision.workers import WorkerPool
