@@ -3,6 +3,7 @@
 from typing import assert_never
 
 from common.config import EngineSettings
+from common.errors import PackUnavailable
 from common.vision.types import Engine
 
 
@@ -16,8 +17,13 @@ def load_engine(settings: EngineSettings, *, threads: int = 1) -> Engine:
     if kind == "auto":
         kind = "onnx" if settings.pack else "starter"
     if kind == "onnx":
-        from common.vision.onnx_engine import OnnxEngine
-
+        try:
+            from common.vision.onnx_engine import OnnxEngine
+        except ImportError as error:
+            raise PackUnavailable(
+                f"The onnx engine needs onnxruntime: {error}. Install facepass-server with its "
+                "`cpu` or its `gpu` extra."
+            ) from error
         return OnnxEngine.load(settings, threads=threads)
     if kind == "starter":
         from common.vision.starter_engine import StarterEngine
