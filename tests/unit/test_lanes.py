@@ -1,0 +1,88 @@
+"""The two lanes of the worker pool: order, bounds, cancellation, closing."""
+
+import asyncio
+
+import pytest
+
+from common.errors import Overloaded, ProcessingFailed
+from common.vision.lanes import Lanes
+
+
+async def settle() -> None:
+    """Let every task run until it waits."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_urgent_items_overtake_in_their_own_order() -> None:
+    lanes: Lanes[str] = Lanes(4)
+    await lanes.put("photo 1")
+    await lanes.put("photo 2")
+    lanes.put_urgent("selfie 1", retry_after_s=1)
+    lanes.put_urgent("selfie 2", retry_after_s=1)
+    taken = [await lanes.take() for _ in range(4)]
+    assert taken == ["selfie 1", "selfie 2", "photo 1", "photo 2"]
+
+
+async def test_a_full_lane_makes_photos_wait_and_refuses_selfies() -> None:
+    lanes: Lanes[str] = Lanes(1)
+    await lanes.put("photo 1")
+    second = asyncio.create_task(lanes.put("photo 2"))
+    third = asyncio.create_task(lanes.put("photo 3"))
+    await settle()
+    assert (len(lanes), second.done(), third.done()) == (1, False, False)
+    # A queue full of photos turns no selfie away; a queue full of selfies does.
+    lanes.put_urgent("selfie 1", retry_after_s=1)
+    with pytest.raises(Overloaded) as refused:
+        lanes.put_urgent("selfie 2", retry_after_s=7)
+    assert refused.value.retry_after_s == 7
+    taken = []
+    for _ in range(4):
+        taken.append(await lanes.take())
+        await settle()
+    assert taken == ["selfie 1", "photo 1", "photo 2", "photo 3"]
+
+
+async def test_cancelled_waiters_and_discarded_items_leave_room() -> None:
+    lanes: Lanes[int] = Lanes(2)
+    await lanes.put(0)
+    await lanes.put(1)
+    waiters = [asyncio.create_task(lanes.put(number)) for number in range(2, 300)]
+    await settle()
+    for waiter in waiters:
+        waiter.cancel()
+    await asyncio.gather(*waiters, return_exceptions=True)
+    lanes.discard(0)
+    lanes.discard(1)
+    lanes.discard(1)
+    assert len(lanes) == 0
+    await asyncio.wait_for(lanes.put(300), 5)
+    await asyncio.wait_for(lanes.put(301), 5)
+    third = asyncio.create_task(lanes.put(302))
+    await settle()
+    assert not third.done()
+    assert [await lanes.take() for _ in range(3)] == [300, 301, 302]
+
+
+async def test_waiting_takers_get_one_item_each() -> None:
+    lanes: Lanes[int] = Lanes(8)
+    takers = [asyncio.create_task(lanes.take()) for _ in range(3)]
+    await settle()
+    for number in range(3):
+        await lanes.put(number)
+    assert sorted(await asyncio.wait_for(asyncio.gather(*takers), 5)) == [0, 1, 2]
+
+
+async def test_closing_fails_everyone_who_waits_for_room() -> None:
+    lanes: Lanes[int] = Lanes(1)
+    await lanes.put(0)
+    waiters = [asyncio.create_task(lanes.put(number)) for number in range(1, 20)]
+    await settle()
+    lanes.close()
+    outcomes = await asyncio.wait_for(asyncio.gather(*waiters, return_exceptions=True), 5)
+    assert all(isinstance(outcome, ProcessingFailed) for outcome in outcomes)
+    with pytest.raises(ProcessingFailed):
+        await lanes.put(20)
+    with pytest.raises(ProcessingFailed):
+        lanes.put_urgent(21, retry_after_s=1)
+    assert len(lanes) == 0
