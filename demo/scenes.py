@@ -98,7 +98,8 @@ def _hang(
     shadow = cv2.GaussianBlur(np.roll(cover[..., 0], (8, 6), (0, 1)), (0, 0), 7)[..., None]
     shaded = wall * (1 - 0.55 * shadow)
     turned = cv2.warpAffine(paper, turn, size, flags=cv2.INTER_LINEAR)
-    return (shaded * (1 - cover) + turned * cover).astype(np.uint8)
+    hung: BgrImage = (shaded * (1 - cover) + turned * cover).astype(np.uint8)
+    return hung
 
 
 _TINTS = ((150, 178, 205), (176, 190, 170), (200, 196, 190))

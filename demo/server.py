@@ -92,4 +92,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _tail(log: Path) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+    """What the server said to a person at last, or else the end of its log."""
+    lines = log.read_text(errors="replace").splitlines()
+    for_people = [line for line in lines if not line.startswith("{")]
+    return "\n".join((for_people or lines)[-15:])
