@@ -64,13 +64,11 @@ async def test_photos_that_cannot_be_indexed_are_named_with_the_reason(
 ) -> None:
     (photos / "broken.jpg").write_bytes((photos / "day 1" / "a.jpg").read_bytes()[:3000])
     assert await run("index", str(photos), "--event", "party", "--create", "--json") == 3
-    out, err = capsys.readouterr()
-    summary = json.loads(out)
+    summary = json.loads(capsys.readouterr().out)
     assert summary["indexed"] == 3
     [rejected] = summary["rejected"]
     assert rejected["reason"] == "IMAGE_TRUNCATED"
     assert rejected["file"] == str(photos / "broken.jpg")
-    assert "broken.jpg" in err
 
     assert await run("index", str(photos), "--event", "party") == 3
     out = capsys.readouterr().out

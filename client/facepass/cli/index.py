@@ -100,10 +100,8 @@ def _index(
     files = {photo.photo_id: photo.content for photo in photos}
     to_send = not_yet_indexed(photos, known, tally, progress)
     for result in client.index_photos(args.event, to_send, **_options(args)):
-        problem = tally.add(result, str(files[result.photo_id]))
+        tally.add(result, str(files[result.photo_id]))
         progress.advance()
-        if problem is not None:
-            progress.tell(f"{problem.state}: {problem}")
 
 
 def not_yet_indexed(

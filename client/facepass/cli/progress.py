@@ -8,7 +8,7 @@ from typing import Self
 
 from tqdm import tqdm
 
-from facepass.cli.output import note, shown
+from facepass.cli.output import note
 
 _LINE_EVERY_S = 10.0
 
@@ -45,14 +45,6 @@ class Progress:
                 self._bar.update()
             elif not self._quiet:
                 self._say_now_and_then()
-
-    def tell(self, text: str) -> None:
-        """Print a line beside the bar."""
-        with self._lock:
-            if self._bar is None:
-                note(text)
-            else:
-                self._bar.write(shown(text), file=sys.stderr)
 
     def _say_now_and_then(self) -> None:
         now_s = time.monotonic()

@@ -2,13 +2,14 @@
 
 import argparse
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from facepass import Client, ProbeLike
 from facepass.cli import values, words
 from facepass.cli.output import note, print_json, say
 from facepass.cli.probe import face_or_file, with_face_index
 from facepass.cli.subcommands import Subcommands
-from facepass.names import event_id, event_name
+from facepass.names import event_id, event_name, photo_id
 from facepass.report import FoundPhoto, GuestReport, counted, coverage_line, render
 from facepass.v1 import searcher_pb2
 
@@ -94,11 +95,22 @@ def _show(answer: searcher_pb2.SearchResponse, event: str, names: list[str]) -> 
         shown = len(answer.matches)
         first = f", the {shown:,} most similar" if shown < answer.total_matches else ""
         say(f"Found {counted(answer.total_matches, 'photo')} in {event}{first}.")
+    width = max((len(_where(match)) for match in answer.matches), default=0)
     for match in answer.matches:
-        where = match.file_name or match.photo
-        say(f"  {match.similarity:.2f}  {words.tier(match.tier):<9}  {where}  {match.source_uri}")
+        row = f"{match.similarity:.2f}  {words.tier(match.tier):<9}  {_where(match):<{width}}"
+        say(f"  {row}  {_source(match)}".rstrip())
     if usable:
         note(coverage_line(answer.coverage))
+
+
+def _where(match: searcher_pb2.Match) -> str:
+    return match.file_name or photo_id(match.photo)
+
+
+def _source(match: searcher_pb2.Match) -> str:
+    """Return where the photo is kept; a file as a path that can be pasted."""
+    uri = urlsplit(match.source_uri)
+    return unquote(uri.path) if uri.scheme == "file" and not uri.netloc else match.source_uri
 
 
 def _page(answer: searcher_pb2.SearchResponse, event: str, args: argparse.Namespace) -> str:
@@ -106,7 +118,7 @@ def _page(answer: searcher_pb2.SearchResponse, event: str, args: argparse.Namesp
     notes = [
         line
         for name, result in zip(names, answer.probes, strict=True)
-        for line in words.probe_lines(name, result)
+        for line in words.probe_lines(name, result, choosable=False)
     ]
     guest = GuestReport(
         name="Found with " + " and ".join(names),

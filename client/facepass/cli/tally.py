@@ -14,7 +14,6 @@ _MOST_SHOWN = 20
 class Problem:
     """A photo that was not indexed, and why."""
 
-    state: str
     photo_id: str
     file: str
     reason: str
@@ -49,27 +48,20 @@ class Tally:
         settled = self.known + self.indexed + self.duplicates
         return settled + len(self.rejected) + len(self.failed)
 
-    def add(self, result: indexer_pb2.PhotoResult, file: str) -> Problem | None:
-        """Count a photo; returns what is wrong with it, if anything is."""
+    def add(self, result: indexer_pb2.PhotoResult, file: str) -> None:
+        """Count a photo."""
         if result.state == types_pb2.PHOTO_STATE_INDEXED:
             self.indexed += 1
             self.faces += len(result.photo.faces)
             self.unindexed_faces += len(result.photo.unindexed_faces)
-            return None
+            return
         if result.state == types_pb2.PHOTO_STATE_DUPLICATE:
             self.duplicates += 1
-            return None
-        rejected = result.state == types_pb2.PHOTO_STATE_REJECTED
+            return
         error = from_status(result.status)
-        problem = Problem(
-            "rejected" if rejected else "failed",
-            result.photo_id,
-            file,
-            error.reason,
-            error.message,
-        )
+        problem = Problem(result.photo_id, file, error.reason, error.message)
+        rejected = result.state == types_pb2.PHOTO_STATE_REJECTED
         (self.rejected if rejected else self.failed).append(problem)
-        return problem
 
     def finish(self, seconds: float, *, as_json: bool) -> None:
         """Print the summary."""
