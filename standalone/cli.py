@@ -185,8 +185,8 @@ def _migrate(_: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from standalone import doctor
+    from standalone.doctor import Level, as_json, as_text, examine
 
-    findings = doctor.examine(options.data_dir)
-    print(doctor.as_json(findings) if options.json else doctor.as_text(findings))
-    return 1 if any(finding.level is doctor.Level.FAIL for finding in findings) else 0
+    findings = examine(options.data_dir)
+    print(as_json(findings) if options.json else as_text(findings))
+    return 1 if any(finding.level is Level.FAIL for finding in findings) else 0

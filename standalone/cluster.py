@@ -6,7 +6,6 @@ import secrets
 import shutil
 import time
 from pathlib import Path
-from typing import Literal
 
 import psutil
 
@@ -33,11 +32,11 @@ class Cluster:
 
     def create_if_absent(self, superuser_password: str) -> None:
         """Make the data folder; it counts once it has its name, so a killed attempt is redone."""
+        for left in self._data.root.glob("postgres.new-*"):
+            shutil.rmtree(left, ignore_errors=True)
         if self._folder.exists():
             self._require_ours()
             return
-        for left in self._data.root.glob("postgres.new-*"):
-            shutil.rmtree(left, ignore_errors=True)
         # A new name each time: a killed standalone's initdb may still be at work under the last.
         unfinished = self._data.root / f"postgres.new-{secrets.token_hex(4)}"
         self._data.user.make_private_folder(unfinished)
@@ -95,14 +94,14 @@ class Cluster:
         except psutil.NoSuchProcess:
             return False
 
-    def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
+    def stop(self) -> None:
         """Stop the postmaster, if it runs, ending its sessions; at once where that takes long.
 
         Raises SetupError where even that does not end it.
         """
         try:
             if self._processes():
-                self._control("stop", f"--mode={mode}", f"--timeout={_STOP_TIMEOUT_S}")
+                self._control("stop", "--mode=fast", f"--timeout={_STOP_TIMEOUT_S}")
         except SetupError:
             # It may have ended by itself meanwhile, or children of a killed one are left.
             if self.running:
@@ -110,6 +109,7 @@ class Cluster:
 
     def set_superuser_password(self, password: str) -> None:
         """Set it without knowing the old one, while the postmaster is stopped."""
+        self._require_ours()
         self._stop_left_behind()
         arguments = ["--single", "-D", str(self._folder), "postgres"]
         self._run("postgres", arguments, stdin=f"ALTER ROLE {SUPERUSER} PASSWORD '{password}'\n")

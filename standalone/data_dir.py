@@ -4,7 +4,6 @@ import fcntl
 import hashlib
 import json
 import os
-import secrets
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -96,7 +95,7 @@ class DataDir:
         Raises SetupError saying what to do.
         """
         try:
-            self._require_path_open_to_user()
+            self._require_open_to_user(*self.root.parents)
             existing = next(each for each in (self.root, *self.root.parents) if each.exists())
             if not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
                 raise SetupError(
@@ -113,10 +112,10 @@ class DataDir:
 
     def _make_root(self) -> None:
         self.root.mkdir(parents=True, mode=0o755, exist_ok=True)
-        self._require_path_open_to_user()
         if self.root.stat().st_uid == os.geteuid():
             # Postgres' user passes through to its own folders but sees nothing beside them.
             self.root.chmod(0o711 if self.user.switches else 0o700)
+        self._require_open_to_user(self.root, *self.root.parents)
 
     @property
     def in_use(self) -> bool:
@@ -133,9 +132,9 @@ class DataDir:
         names = {entry.name for entry in self.root.iterdir()} - {"lost+found"}
         return not names or LOCK_FILE in names
 
-    def _require_path_open_to_user(self) -> None:
-        """Ask of the folders above ours; only root, who runs Postgres as another, has to."""
-        for folder in reversed(self.root.parents) if self.user.switches else ():
+    def _require_open_to_user(self, *folders: Path) -> None:
+        """Ask of folders that are there; only root, who runs Postgres as another, has to."""
+        for folder in sorted(folders) if self.user.switches else ():
             if folder.exists() and not self.user.may("-x", folder):
                 raise SetupError(
                     f"Postgres runs as user {self.user.name!r}, which may not pass through "
@@ -143,22 +142,22 @@ class DataDir:
                     f"(the default is /var/lib/facepass), or allow it with: chmod o+x {folder}"
                 )
 
-    def passwords(self, roles: tuple[str, ...]) -> tuple[dict[str, str], bool]:
-        """The roles' passwords, and whether they were just made (there was no file of them)."""
+    def passwords(self) -> dict[str, str] | None:
+        """The roles' passwords; None where there is no file of them. Raises SetupError."""
         path = self.root / PASSWORDS_FILE
         try:
-            known = json.loads(path.read_text())
-            if set(known) >= set(roles):
-                return {role: str(known[role]) for role in roles}, False
+            return {str(role): str(word) for role, word in json.loads(path.read_text()).items()}
         except FileNotFoundError:
-            pass
-        except ValueError as error:
+            return None
+        except (OSError, ValueError, AttributeError) as error:
             raise SetupError(
-                f"{path} is damaged ({error}); remove it, and new passwords are made"
+                f"{path} cannot be read ({error}); where it is damaged, remove it, and the next "
+                "start makes new passwords"
             ) from error
-        made = {role: secrets.token_urlsafe(24) for role in roles}
-        write_private(path, json.dumps(made))
-        return made, True
+
+    def keep_passwords(self, passwords: dict[str, str]) -> None:
+        """Write the roles' passwords, for us alone to read."""
+        write_private(self.root / PASSWORDS_FILE, json.dumps(passwords))
 
 
 class DataDirLock:

@@ -1,6 +1,7 @@
 """Postgres with pgvector on this machine, without anybody installing one."""
 
 import re
+import secrets
 from enum import Enum
 from pathlib import Path
 from typing import Self
@@ -64,7 +65,10 @@ class EmbeddedPostgres:
 
     def attach(self) -> None:
         """Learn the passwords of one that another process runs. Raises SetupError."""
-        self._passwords, _ = self._data.passwords(tuple(role.value for role in Role))
+        known = self._data.passwords()
+        if known is None:
+            raise SetupError(f"{self.data_dir} has no passwords; start the standalone again")
+        self._passwords = known
 
     def start(self) -> None:
         """Start Postgres and make whatever is missing: data folder, roles, database. Blocks.
@@ -83,11 +87,14 @@ class EmbeddedPostgres:
             raise
 
     def _start(self, cluster: Cluster) -> None:
-        self._passwords, new = self._data.passwords(tuple(role.value for role in Role))
-        existed = self._data.cluster.exists()
+        known = self._data.passwords()
+        self._passwords = known or {role.value: secrets.token_urlsafe(24) for role in Role}
+        if known is None:
+            # Kept only once they hold: killed in between, the next start begins here again.
+            if self._data.cluster.exists():
+                cluster.set_superuser_password(self._passwords[SUPERUSER])
+            self._data.keep_passwords(self._passwords)
         cluster.create_if_absent(self._passwords[SUPERUSER])
-        if existed and new:
-            cluster.set_superuser_password(self._passwords[SUPERUSER])
         cluster.start()
         self._require_durable()
         self._run_script("bootstrap_roles.sql", SUPERUSER)
@@ -97,11 +104,6 @@ class EmbeddedPostgres:
     def running(self) -> bool:
         """Whether Postgres runs now. It may have been killed."""
         return self._cluster is not None and self._cluster.running
-
-    def kill(self) -> None:
-        """Stop Postgres at once, as a crash would; the next start recovers."""
-        if self._cluster is not None:
-            self._cluster.stop("immediate")
 
     def stop(self) -> None:
         """Stop Postgres, if started, ending its sessions, and give the folder free."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from common.config import DatabaseSettings
 from common.errors import SetupError
 from standalone.binaries import Binaries
-from standalone.data_dir import DataDir
+from standalone.data_dir import PASSWORDS_FILE, DataDir
 from standalone.doctor.finding import Finding, fail, ok, warn
 from standalone.embedded import EmbeddedPostgres
 from standalone.repository import DatabaseFacts, examine_database
@@ -47,7 +47,13 @@ def check_embedded(data: DataDir) -> Iterator[Finding]:
         return
     used = "in use by a standalone" if in_use else "not in use"
     yield ok("data folder", f"{data.root}, {used}")
+    yield from _private_passwords(data.root / PASSWORDS_FILE)
     yield from judge(facts, migrates_itself=True)
+
+
+def _private_passwords(path: Path) -> Iterator[Finding]:
+    if path.stat().st_mode & 0o077:
+        yield warn("data folder", f"others may read {path}", f"chmod 600 {path}")
 
 
 async def _examine_embedded(root: Path, in_use: bool) -> DatabaseFacts:

@@ -28,7 +28,12 @@ VISION_ONLY = ("onnxruntime", "onnx", "insightface.model_zoo", "_dlib_pybind11",
 
 # Postgres' own administration (roles, databases, the ledger of migrations) takes no parameters;
 # everything else is a named query.
-SQL_IN_CODE = ("common/db/migrate.py", "standalone/cluster.py", "standalone/embedded.py")
+SQL_IN_CODE = (
+    "common/db/migrate.py",
+    "standalone/cluster.py",
+    "standalone/doctor/database.py",  # tells people what to run
+    "standalone/embedded.py",
+)
 SQL = re.compile(
     r"\b(SELECT\s+\S|INSERT\s+INTO\b|UPDATE\s+\w+\s+SET\b|DELETE\s+FROM\b"
     r"|(CREATE|ALTER|DROP)\s+(TABLE|INDEX|ROLE|DATABASE|SCHEMA|EXTENSION|POLICY)\b|GRANT\s+\w+\s+(ON|TO)\b)"
