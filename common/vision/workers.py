@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -50,7 +51,7 @@ class WorkerPool:
     def __init__(self, settings: EngineSettings, limits: ImageLimits) -> None:
         self._settings = settings
         self._limits = limits
-        self._size = settings.workers or len(os.sched_getaffinity(0))
+        self._size = settings.workers or _cores()
         self._lanes: Lanes[_Job] = Lanes(settings.queue_size)
         self._jobs: set[_Job] = set()
         self._processes: set[WorkerProcess] = set()
@@ -202,3 +203,10 @@ class WorkerPool:
             else:
                 logger.warning("worker replaced", extra={"action": "worker_replaced"})
                 return process
+
+
+def _cores() -> int:
+    """CPU cores that this process may use, where the system tells."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

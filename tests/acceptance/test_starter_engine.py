@@ -14,7 +14,7 @@ from skimage import data
 from common.config import ImageLimits
 from common.vision.image import decode, read_header
 from common.vision.starter_detector import StarterDetector
-from common.vision.starter_engine import StarterEngine, _models_folder
+from common.vision.starter_engine import StarterEngine, models_folder
 from common.vision.starter_mean import MEAN
 from common.vision.types import (
     Analysis,
@@ -173,7 +173,7 @@ def test_more_detail_finds_smaller_faces(engine: StarterEngine, group: BgrImage)
 def test_mean_is_that_of_the_eight_people(
     engine: StarterEngine, group: BgrImage, portraits: list[BgrImage]
 ) -> None:
-    detector = StarterDetector(_models_folder())
+    detector = StarterDetector(models_folder())
     descriptors = [
         engine.describe(np.ascontiguousarray(image[:, :, ::-1]), face)
         for image in (group, *portraits)
