@@ -27,6 +27,8 @@ CARD = "facepass.json"
 
 _RESEARCH_ONLY = "InsightFace model zoo: non-commercial research only"
 _UNKNOWN = "unknown: see the pack's author"
+_WIDE = 256
+"""Dimensions from which on strangers stay clearly below 0.40."""
 _UNFIT_FOR_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -41,10 +43,10 @@ class PackCard(BaseModel):
     """Licence of the weights."""
     commercial_use: bool = False
     """Whether the licence allows commercial use."""
-    min_similarity: Annotated[float, Field(ge=-1, le=1)] = 0.40
-    """Cosine from which on a match is POSSIBLE."""
-    confident_similarity: Annotated[float, Field(ge=-1, le=1)] = 0.50
-    """Cosine from which on a match is CONFIDENT."""
+    min_similarity: Annotated[float | None, Field(ge=-1, le=1)] = None
+    """Cosine from which on a match is POSSIBLE. Default: by the dimension."""
+    confident_similarity: Annotated[float | None, Field(ge=-1, le=1)] = None
+    """Cosine from which on a match is CONFIDENT. Default: by the dimension."""
 
 
 KNOWN_PACKS: Mapping[str, PackCard] = MappingProxyType(
@@ -201,20 +203,35 @@ def _read_card(models: Path, folder: Path) -> PackCard:
         raise PackUnavailable(f"{path}: {where}: {first['msg']}.") from error
     except ValueError as error:
         raise PackUnavailable(f"{path} is not JSON: {error}") from error
-    if card.confident_similarity < card.min_similarity:
+    lowest, confident = card.min_similarity, card.confident_similarity
+    if lowest is not None and confident is not None and confident < lowest:
         raise PackUnavailable(f"{path}: confident_similarity must not be below min_similarity.")
     return card
 
 
+def default_thresholds(dimension: int) -> tuple[float, float]:
+    """(min_similarity, confident_similarity) of an ArcFace pack that states none.
+
+    The fewer dimensions, the further strangers' similarities spread around 0.
+    """
+    return (0.40, 0.50) if dimension >= _WIDE else (0.46, 0.52)
+
+
 def _describe(name: str, card: PackCard, recogniser: Path, graph: RecogniserGraph) -> Pack:
+    lowest, confident = default_thresholds(graph.dimension)
+    if card.min_similarity is not None:
+        lowest = card.min_similarity
+    if card.confident_similarity is not None:
+        confident = card.confident_similarity
+        lowest = min(lowest, confident)
     return Pack(
         key=f"{name}@{_identity(recogniser)}",
         engine="onnx",
         dimension=graph.dimension,
         licence=card.licence,
         commercial_use=card.commercial_use,
-        min_similarity=card.min_similarity,
-        confident_similarity=card.confident_similarity,
+        min_similarity=lowest,
+        confident_similarity=max(lowest, confident),
     )
 
 
