@@ -107,7 +107,7 @@ def require_dsn(settings: DatabaseSettings) -> None:
 
 
 async def until_stopped(serving: Coroutine[None, None, None]) -> bool:
-    """Serve until SIGTERM or SIGINT; each further signal cuts short what is being waited for.
+    """Serve until SIGTERM, SIGINT or SIGHUP; another one cuts short what is being waited for.
 
     Returns whether it ended without such haste.
     """
@@ -119,7 +119,9 @@ async def until_stopped(serving: Coroutine[None, None, None]) -> bool:
         signals.append(number)
         task.cancel()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    # A closed terminal stops it too, unless nohup said otherwise.
+    hangup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    for number in (signal.SIGTERM, signal.SIGINT, *hangup):
         asyncio.get_running_loop().add_signal_handler(number, stop, number)
     try:
         await task

@@ -1,5 +1,6 @@
 """`facepass-server` as a user runs it: a process with flags, variables, signals and exit codes."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from standalone.embedded import EmbeddedPostgres, Role
+from standalone.serve import until_stopped
 
 COMMAND = [sys.executable, "-m", "standalone"]
 ANY_PORT = [
@@ -190,6 +192,28 @@ def test_told_to_stop_while_it_starts(standalone: Standalone) -> None:
     assert standalone.process.wait(60) == 0
     assert await_end(family) == []
     assert "Traceback" not in standalone.output()
+
+
+async def test_second_signal_does_not_wait_for_what_is_in_flight() -> None:
+    serving, stopping, after = asyncio.Event(), asyncio.Event(), []
+
+    async def serve() -> None:
+        try:
+            serving.set()
+            await asyncio.Event().wait()
+        finally:
+            try:
+                stopping.set()
+                await asyncio.Event().wait()
+            finally:
+                after.append("the rest is still put away")
+
+    ended = asyncio.ensure_future(until_stopped(serve()))
+    for event, number in ((serving, signal.SIGTERM), (stopping, signal.SIGINT)):
+        await event.wait()
+        os.kill(os.getpid(), number)
+    assert await ended is False
+    assert after == ["the rest is still put away"]
 
 
 def test_failed_start_leaves_nothing_running(folder: Path) -> None:
