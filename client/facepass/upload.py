@@ -10,7 +10,7 @@ import grpc
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from facepass.errors import FacePassError, Unavailable, from_rpc_error
+from facepass.errors import FacePassError, Unavailable, from_rpc_error, from_status
 from facepass.photos import PhotoSource, chunks
 from facepass.v1 import indexer_pb2, indexer_pb2_grpc, types_pb2
 from facepass.window import Admitted, UploadLimits, Window
@@ -61,7 +61,9 @@ class Upload:
                             while self._unreadable:
                                 yield self._unreadable.popleft()
                 except grpc.aio.AioRpcError as error:
-                    failure = from_rpc_error(error)
+                    failure = _broken(error)
+                except Unavailable as error:
+                    failure = error
                 if len(self._window):
                     failures += 1
                     await self._pause(failures, failure)
@@ -79,14 +81,20 @@ class Upload:
         await asyncio.sleep(max(self._limits.wait_s(failures), failure.retry_after_s or 0.0))
 
     async def _connection(self) -> AsyncGenerator[indexer_pb2.PhotoResult, None]:
-        """Yield the answers of one stream, until it ends or breaks (AioRpcError)."""
+        """Yield the answers of one stream, until it ends or breaks (AioRpcError).
+
+        Raises Unavailable when the server has lost its database: going on would fail every photo.
+        """
         call = self._stub.IndexPhotos()
         self._keys = []
         sender = asyncio.create_task(self._send(call))
         try:
             async for response in call:
+                result = response.result
+                if result.status.code == grpc.StatusCode.UNAVAILABLE.value[0]:
+                    raise from_status(result.status)
                 await self._window.answered(self._keys[response.sequence])
-                yield response.result
+                yield result
             if sender.done():
                 await sender
         finally:
@@ -120,6 +128,14 @@ class Upload:
                     await self._window.room_for_one()
         finally:
             await self._window.complete()
+
+
+def _broken(error: grpc.aio.AioRpcError) -> FacePassError:
+    # A write that comes after the server ended the stream makes grpc.aio answer with this, in place
+    # of the server's status that is still on its way. The next connection brings it.
+    if error.details() == "Internal error from Core":
+        return Unavailable(grpc.StatusCode.UNAVAILABLE, "the stream broke")
+    return from_rpc_error(error)
 
 
 async def _write(call: Call, photo: Admitted) -> None:

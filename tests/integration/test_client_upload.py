@@ -1,7 +1,10 @@
 """The photo stream: in bounds, complete, and resumed when it breaks."""
 
 import asyncio
+import os
+import shutil
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -10,10 +13,13 @@ from typing import Any
 import pytest
 from facepass import AsyncClient, FacePassError, NotFound, PhotoSource, UploadLimits, folder
 from facepass.v1 import types_pb2
+from pydantic import SecretStr
 
-from common.config import ImageLimits
+from common.config import DatabaseSettings, ImageLimits
+from common.db.migrate import migrate
 from common.vision.fake_photos import Command, fake_photo
 from indexer.config import IndexerServerSettings, IndexerSettings
+from standalone.embedded import EmbeddedPostgres
 
 QUICK = UploadLimits(first_wait_s=0.05, longest_wait_s=0.5, attempts=20)
 
@@ -192,3 +198,35 @@ async def test_a_stream_survives_the_servers_restart(
         assert (await client.get_event("party")).counts.faces == len(slow)
     restarted.set()
     await running
+
+
+async def test_a_stream_survives_the_databases_restart(serving: Any, vision: Any) -> None:
+    folder = tempfile.mkdtemp(prefix="facepass-restart-")
+    os.chmod(folder, 0o711)
+    postgres = EmbeddedPostgres(Path(folder, "data"))
+    slow = [
+        PhotoSource(f"p{n:02}", fake_photo([n], shot=1, command=Command.SLOW)) for n in range(12)
+    ]
+    results = []
+    try:
+        await asyncio.to_thread(postgres.start)
+        await migrate(postgres.owner_dsn)
+        settings = DatabaseSettings(dsn=SecretStr(postgres.server_dsn), acquire_timeout_s=1.0)
+        async with (
+            serving(settings, vision) as servers,
+            AsyncClient(indexer=servers.indexer_address) as client,
+        ):
+            await client.create_event("party")
+            async for result in client.index_photos("party", slow, limits=QUICK):
+                results.append(result)
+                if len(results) == 2:
+                    await asyncio.to_thread(postgres.stop)
+                    restart = asyncio.create_task(asyncio.to_thread(postgres.start))
+            await restart
+            assert sorted(result.photo_id for result in results) == await stored(client)
+    finally:
+        await asyncio.to_thread(postgres.stop)
+        shutil.rmtree(folder, ignore_errors=True)
+    assert len(results) == len(slow)
+    good = {types_pb2.PHOTO_STATE_INDEXED, types_pb2.PHOTO_STATE_DUPLICATE}
+    assert {result.state for result in results} <= good
