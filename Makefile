@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 BUF_VERSION := 1.75.0
 LAST_RELEASE = $(shell git describe --tags --abbrev=0 2>/dev/null)
 OURS := common indexer searcher standalone client demo tests tools $(patsubst %/,%,$(dir $(firstword $(wildcard bench/*.py))))
+# Each of pytest's processes has a Postgres of its own; the tests of one file share what they set up.
+PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 PHOTOS ?=
 SELFIE ?=
 
@@ -34,13 +36,13 @@ demo: setup ## Index an event's photos, search it with selfies, write demo/out/i
 	$(BIN)/python -m demo $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(SELFIE),--selfie '$(SELFIE)')
 
 test: setup ## Run the tests, less the slow ones.
-	$(BIN)/pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 test-full: setup buf ## Run every test.
-	$(BIN)/pytest
+	$(PYTEST)
 
 coverage: setup buf ## Run every test; branch coverage must be at least 85 %.
-	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=85
+	$(PYTEST) --cov --cov-report=term --cov-fail-under=85
 
 check: protos-check proto-lint proto-breaking lint types docs-check coverage ## What CI runs.
 
