@@ -53,8 +53,8 @@ class EngineSettings(SettingsBlock):
     workers: int = Field(default=0, ge=0, le=256)
     """Worker processes, each with its own single-threaded models. 0 means one per CPU core."""
     queue_size: int = Field(default=64, ge=1, le=10_000)
-    """Photos that may wait for a worker before callers are made to wait; as many selfies before they are
-    refused."""
+    """Photos that may wait for a worker before callers are made to wait; as many selfies before
+    they are refused."""
     image_timeout_s: float = Field(default=60.0, gt=0, le=3600)
     """Longest work on one image before its worker is replaced and the image answered FAILED."""
 
