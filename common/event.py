@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from common.calibration import Calibration
 from common.names import EventName
 from common.vision.types import Detail, QualityFilter
 
@@ -40,19 +41,39 @@ class EventCounts:
 
 @dataclass(frozen=True, slots=True)
 class StoredPack:
-    """A pack as the database knows it, with the thresholds it was registered with."""
+    """A pack as the database knows it, with the thresholds and the calibration it was registered
+    with."""
 
     pack_id: int
     key: str
     dimension: int
     min_similarity: float
     confident_similarity: float
+    calibration: Calibration
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """An event's own table `ev_<number>.face` with its own HNSW: the faces below `mark`.
+
+    faces, size_bytes: when it was built. recall: of faces at or above the threshold, as last
+    measured against the exact scan; None while it was not.
+    """
+
+    number: int
+    mark: int
+    faces: int
+    size_bytes: int
+    ef_search: int
+    recall: float | None
+    build_time: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """One event as stored. `version` grows with each change of its faces, `revision` with each of
-    its own fields."""
+    its own fields. Its faces are numbered below `next_face_no`; which were deleted at versions up
+    to `tombstone_floor` is forgotten."""
 
     name: EventName
     uid: UUID
@@ -61,8 +82,16 @@ class Event:
     pack: StoredPack | None
     version: int
     revision: int
+    next_face_no: int
+    tombstone_floor: int
+    relation: Relation | None
     create_time: datetime
     update_time: datetime
+
+    @property
+    def mark(self) -> int:
+        """Faces below it are in the event's own relation, the others in the shared table."""
+        return self.relation.mark if self.relation is not None else 0
 
     @property
     def etag(self) -> str:

@@ -150,6 +150,12 @@ def _is_repeat(before: asyncpg.Record, mark: RequestMark | None) -> bool:
 
 
 async def _delete_rows(connection: asyncpg.Connection, name: EventName) -> None:
-    for query in ("delete_event_faces", "delete_event_photos", "delete_event_ingest"):
+    for query in (
+        "delete_event_faces",
+        "delete_event_photos",
+        "delete_event_tombstones",
+        "delete_event_ingest",
+        "give_up_relations",
+    ):
         await connection.execute(SQL[query], name.key)
     await connection.execute(SQL["delete_event"], name.key)

@@ -45,7 +45,7 @@ RETURNING *;
 UPDATE event
    SET version = version + 1, next_photo_no = next_photo_no + $2, next_face_no = next_face_no + $3,
        photos_indexed = photos_indexed + $4, photos_rejected = photos_rejected + $5, faces = faces + $6,
-       pack_id = coalesce(pack_id, $7)
+       pack_id = coalesce(pack_id, $7), face_time = now()
  WHERE event_id = $1;
 
 -- delete_event --
@@ -59,6 +59,14 @@ DELETE FROM photo WHERE event_id = $1;
 -- delete_event_faces --
 -- $1 event_id.
 DELETE FROM face WHERE event_id = $1;
+
+-- delete_event_tombstones --
+-- $1 event_id.
+DELETE FROM tombstone WHERE event_id = $1;
+
+-- give_up_relations --
+-- $1 event_id. What it has of its own is dropped next.
+UPDATE relation SET state = 'DROPPING' WHERE event_id = $1;
 
 -- delete_event_ingest --
 -- $1 event_id.
@@ -79,24 +87,13 @@ SELECT * FROM photo
  ORDER BY photo_no
  LIMIT $4;
 
--- faces_of_photos --
--- $1 event_id, $2 pack_id, $3 photo numbers. Without templates.
-SELECT face_no, photo_no, x, y, width, height, detection_score, quality_score, sharpness, brightness, yaw, pitch,
-       roll, landmarks
-  FROM face
- WHERE event_id = $1 AND pack_id = $2 AND photo_no = ANY ($3::int[]);
-
 -- delete_photos --
 -- $1 event_id, $2 photo numbers.
 DELETE FROM photo WHERE event_id = $1 AND photo_no = ANY ($2::int[]);
 
--- delete_faces_of_photos --
--- $1 event_id, $2 photo numbers.
-DELETE FROM face WHERE event_id = $1 AND photo_no = ANY ($2::int[]);
-
--- delete_face --
--- $1 event_id, $2 face number, $3 photo number. Of every pack.
-DELETE FROM face WHERE event_id = $1 AND face_no = $2 AND photo_no = $3;
+-- insert_tombstones --
+-- $1 event_id, $2 version that deletes them, $3 face numbers.
+INSERT INTO tombstone (event_id, version, face_no) SELECT $1, $2, face_no FROM unnest($3::int[]) AS face_no;
 
 -- report_pending --
 -- $1 event_id, $2 server_id, $3 photos that this server is working on.

@@ -6,7 +6,8 @@ from uuid import UUID
 import asyncpg
 
 from common.db.events import EventReader
-from common.db.photos import face_from_row, photo_from_row
+from common.db.faces import EventFaces
+from common.db.photos import photo_from_row
 from common.db.pool import Database
 from common.db.sql import load_queries
 from common.errors import FaceNotFound, PhotoNotFound
@@ -51,10 +52,10 @@ class PhotoRepository:
         """Delete a photo; returns how many templates went with it. Raises EventNotFound,
         PhotoNotFound."""
         async with self._database.transaction() as connection:
-            photo = await self._locked(connection, name)
+            event, photo = await self._locked(connection, name)
             if not validate_only:
                 key = name.event.key
-                await connection.execute(SQL["delete_faces_of_photos"], key, [photo.photo_no])
+                await forget(connection, event, [face.face_no for face in photo.faces])
                 await connection.execute(SQL["delete_photos"], key, [photo.photo_no])
                 indexed = photo.state is PhotoState.INDEXED
                 await advance(
@@ -70,15 +71,14 @@ class PhotoRepository:
         """Delete one face. Raises EventNotFound, FaceNotFound."""
         async with self._database.transaction() as connection:
             try:
-                photo = await self._locked(connection, name.photo)
+                event, photo = await self._locked(connection, name.photo)
             except PhotoNotFound:
                 raise face_not_found(name) from None
             if all(face.face_no != name.face_no for face in photo.faces):
                 raise face_not_found(name)
             if not validate_only:
-                key = name.photo.event.key
-                await connection.execute(SQL["delete_face"], key, name.face_no, photo.photo_no)
-                await advance(connection, key, faces=-1)
+                await forget(connection, event, [name.face_no])
+                await advance(connection, event.name.key, faces=-1)
 
     async def report_pending(self, event: EventName, server_id: UUID, pending: int) -> None:
         """Say how many photos of an event this server is working on."""
@@ -88,10 +88,10 @@ class PhotoRepository:
             else:
                 await connection.execute(SQL["clear_pending"], event.key, server_id)
 
-    async def _locked(self, connection: asyncpg.Connection, name: PhotoName) -> Photo:
+    async def _locked(self, connection: asyncpg.Connection, name: PhotoName) -> tuple[Event, Photo]:
         await connection.fetchrow(SQL["lock_event"], name.event.key)
         event = await self._reader.get(connection, name.event)
-        return await _one(connection, event, name)
+        return event, await _one(connection, event, name)
 
 
 async def _one(connection: asyncpg.Connection, event: Event, name: PhotoName) -> Photo:
@@ -106,13 +106,19 @@ async def photos_with_faces(
 ) -> list[Photo]:
     """Photos of rows of `photo`, in their order, with their faces."""
     faces: dict[int, list[StoredFace]] = {}
-    if event.pack is not None and rows:
-        numbers = [row["photo_no"] for row in rows]
-        for row in await connection.fetch(
-            SQL["faces_of_photos"], event.name.key, event.pack.pack_id, numbers
-        ):
-            faces.setdefault(row["photo_no"], []).append(face_from_row(row))
+    if rows:
+        faces = await EventFaces(connection, event).of_photos([row["photo_no"] for row in rows])
     return [photo_from_row(row, faces.get(row["photo_no"], ())) for row in rows]
+
+
+async def forget(connection: asyncpg.Connection, event: Event, numbers: Sequence[int]) -> None:
+    """Delete faces of the locked event with the version that `advance` gives it next, and leave a
+    tombstone for whoever holds their templates."""
+    if numbers:
+        await EventFaces(connection, event).delete(numbers)
+        await connection.execute(
+            SQL["insert_tombstones"], event.name.key, event.version + 1, numbers
+        )
 
 
 async def advance(

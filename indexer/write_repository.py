@@ -15,7 +15,7 @@ from common.errors import EventNotFound, FacePassError, InvalidImage, PackMismat
 from common.event import Event, StoredPack
 from common.photo import Photo, PhotoInfo, PhotoState, StoredFace
 from common.vision.types import Analysis, Face
-from indexer.repository import advance, photos_with_faces
+from indexer.repository import advance, forget, photos_with_faces
 
 SQL = load_queries("indexer")
 PHOTO_COLUMNS = (
@@ -165,7 +165,8 @@ async def _store(connection: asyncpg.Connection, batch: _Batch) -> None:
     key = batch.event.name.key
     if batch.replaced:
         numbers = [photo.photo_no for photo in batch.replaced]
-        await connection.execute(SQL["delete_faces_of_photos"], key, numbers)
+        gone = [face.face_no for photo in batch.replaced for face in photo.faces]
+        await forget(connection, batch.event, gone)
         await connection.execute(SQL["delete_photos"], key, numbers)
     records = [_photo_record(key, batch.version, photo) for photo in batch.photos]
     await connection.copy_records_to_table("photo", records=records, columns=PHOTO_COLUMNS)

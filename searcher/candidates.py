@@ -1,27 +1,8 @@
 """Candidates: merging those of several probes, one per photo, in a stable order, in pages."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-DECIMALS = 4
-"""Similarities are told and ordered to this many decimals: more than the templates' half precision
-carries, and the same on every server and in every run."""
-
-Position = tuple[float, int, int]
-"""Where a candidate stands in the order: similarity (negated), photo number, face number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A template that is at least as similar as asked for."""
-
-    face_no: int
-    photo_no: int
-    similarity: float
-
-    @property
-    def position(self) -> Position:
-        return (-round(self.similarity, DECIMALS), self.photo_no, self.face_no)
+from common.candidate import Candidate, Position
 
 
 def nearest(candidates: Iterable[Candidate]) -> list[Candidate]:

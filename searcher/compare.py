@@ -70,5 +70,6 @@ class Compare:
             self._pack.dimension,
             self._pack.min_similarity,
             self._pack.confident_similarity,
+            self._pack.calibration,
         )
         return read_embedding(probe, own, f"{field}.embedding"), self._pack

@@ -4,15 +4,16 @@ from collections.abc import Sequence
 
 import asyncpg
 
+from common.candidate import Candidate
 from common.db.events import SQL as COMMON_SQL
-from common.db.photos import face_from_row, photo_from_row
+from common.db.faces import EventFaces
+from common.db.photos import photo_from_row
 from common.db.sql import load_queries
 from common.errors import FaceNotFound
 from common.event import Event
 from common.names import FaceName
 from common.photo import Photo, StoredFace
 from common.vision.types import EmbeddingVector
-from searcher.candidates import Candidate
 
 SQL = load_queries("searcher")
 
@@ -26,31 +27,16 @@ class Gallery:
 
     async def candidates(self, probe: EmbeddingVector, min_similarity: float) -> list[Candidate]:
         """Every template of the event with at least this similarity to the probe, in no order."""
-        if self._event.pack is None:
-            return []
-        rows = await self._connection.fetch(
-            SQL["candidates"],
-            self._event.name.key,
-            self._event.pack.pack_id,
-            probe,
-            min_similarity,
-        )
-        return [Candidate(row["face_no"], row["photo_no"], row["similarity"]) for row in rows]
+        return await EventFaces(self._connection, self._event).exact(probe, min_similarity)
 
     async def template(self, name: FaceName) -> EmbeddingVector:
         """The template of an indexed face. Raises FaceNotFound."""
-        embedding: EmbeddingVector | None = None
-        if self._event.pack is not None:
-            embedding = await self._connection.fetchval(
-                SQL["template"],
-                self._event.name.key,
-                self._event.pack.pack_id,
-                name.face_no,
-                name.photo.photo,
-            )
-        if embedding is None:
+        key, photo_id = self._event.name.key, name.photo.photo
+        photo_no = await self._connection.fetchval(SQL["photo_no"], key, photo_id)
+        found = await EventFaces(self._connection, self._event).template(name.face_no)
+        if found is None or found[0] != photo_no:
             raise FaceNotFound(f"there is no face {name}", metadata={"face": str(name)})
-        return embedding
+        return found[1]
 
     async def photos(self, numbers: Sequence[int]) -> dict[int, Photo]:
         """Photos by number, without their faces."""
@@ -61,9 +47,4 @@ class Gallery:
 
     async def faces(self, numbers: Sequence[int]) -> dict[int, StoredFace]:
         """Faces by number."""
-        if self._event.pack is None:
-            return {}
-        rows = await self._connection.fetch(
-            COMMON_SQL["faces_by_no"], self._event.name.key, self._event.pack.pack_id, numbers
-        )
-        return {row["face_no"]: face_from_row(row) for row in rows}
+        return await EventFaces(self._connection, self._event).by_no(numbers)

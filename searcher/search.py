@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
+from common.candidate import Candidate, Position
 from common.db.events import EventReader
 from common.db.pool import Database
 from common.errors import InvalidArgument
@@ -13,7 +14,7 @@ from common.metrics import Metrics
 from common.names import EventName
 from common.photo import Photo, StoredFace
 from common.vision.types import Pack
-from searcher.candidates import Candidate, Position, best_per_photo, nearest, page_of
+from searcher.candidates import best_per_photo, nearest, page_of
 from searcher.probes import (
     EmbeddingProbe,
     FaceProbe,

@@ -7,12 +7,13 @@ import numpy as np
 from facepass.v1 import searcher_pb2 as pb
 from facepass.v1 import searcher_pb2_grpc
 
+from common.candidate import Position
 from common.errors import InvalidArgument
 from common.event import Event
 from common.names import parse_event, parse_face
 from common.paging import decode_token, encode_token, fingerprint, page_size
 from common.rpc.convert import analyzed_to_wire, enum_to_wire, stored_to_wire
-from searcher.candidates import DECIMALS, Position
+from common.similarity import told
 from searcher.compare import Compare
 from searcher.config import SearcherServerSettings
 from searcher.probes import (
@@ -60,7 +61,7 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
         )
         similarity = result.similarity
         return pb.CompareFacesResponse(
-            similarity=None if similarity is None else round(similarity, DECIMALS),
+            similarity=None if similarity is None else told(similarity),
             tier=_tier(-1.0 if similarity is None else similarity, result.thresholds),
             left=_reading_to_wire(result.left),
             right=_reading_to_wire(result.right),
@@ -167,7 +168,7 @@ def _match_to_wire(answer: Answer, match: Match) -> pb.Match:
     return pb.Match(
         photo=str(name),
         face=stored_to_wire(name, match.face),
-        similarity=round(similarity, DECIMALS),
+        similarity=told(similarity),
         tier=_tier(similarity, answer.thresholds),
         file_name=photo.info.file_name,
         source_uri=photo.info.source_uri,

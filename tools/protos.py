@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 STUBS = Path("facepass/v1")
+LONGRUNNING = Path("google/longrunning")
 SITE = Path(sysconfig.get_path("purelib"))
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 
@@ -42,8 +43,14 @@ def protoc(protos: Path, *arguments: str) -> int:
     """Run protoc over all our files below `protos`; google's come from the installed packages."""
     files = sorted(str(path) for path in (protos / STUBS).glob("*.proto"))
     plugin = f"--plugin=protoc-gen-mypy_grpc={SCRIPTS / 'protoc-gen-mypy_grpc'}"
-    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{protos}", f"-I{SITE}", plugin]
-    return subprocess.run([*command, *arguments, *files]).returncode
+    with tempfile.TemporaryDirectory() as staged:
+        # Installed under another name than the one that everybody imports it by.
+        operations = Path(staged) / LONGRUNNING / "operations.proto"
+        operations.parent.mkdir(parents=True)
+        shutil.copy(SITE / LONGRUNNING / "operations_proto.proto", operations)
+        folders = [f"-I{folder}" for folder in (protos, staged, SITE)]
+        command = [sys.executable, "-m", "grpc_tools.protoc", *folders, plugin]
+        return subprocess.run([*command, *arguments, *files]).returncode
 
 
 def generate(out: Path) -> int:

@@ -2,9 +2,17 @@
 
 import asyncpg
 
+from common.calibration import Calibration
 from common.db.sql import load_queries
 from common.errors import EventNotFound
-from common.event import Event, EventCounts, EventFields, EventSettings, StoredPack
+from common.event import (
+    Event,
+    EventCounts,
+    EventFields,
+    EventSettings,
+    Relation,
+    StoredPack,
+)
 from common.names import EventName
 from common.vision.types import Detail, Pack, QualityFilter
 
@@ -18,6 +26,7 @@ def pack_from_row(row: asyncpg.Record) -> StoredPack:
         row["dimension"],
         row["min_similarity"],
         row["confident_similarity"],
+        Calibration(row["impostor_mean"], row["impostor_sd"]),
     )
 
 
@@ -49,6 +58,8 @@ class PackRegistry:
                 pack.dimension,
                 pack.min_similarity,
                 pack.confident_similarity,
+                pack.calibration.impostor_mean,
+                pack.calibration.impostor_sd,
             )
             row = await connection.fetchrow(SQL["pack_by_key"], pack.key)
         stored = pack_from_row(row)
@@ -88,6 +99,9 @@ class EventReader:
             pack=pack,
             version=row["version"],
             revision=row["revision"],
+            next_face_no=row["next_face_no"],
+            tombstone_floor=row["tombstone_floor"],
+            relation=_relation(row),
             create_time=row["create_time"],
             update_time=row["update_time"],
         )
@@ -102,6 +116,20 @@ def _fields(row: asyncpg.Record) -> EventFields:
         EventSettings(
             QualityFilter(row["quality_filter"]), Detail(row["detail"]), row["min_similarity"]
         ),
+    )
+
+
+def _relation(row: asyncpg.Record) -> Relation | None:
+    if row["relation"] is None:
+        return None
+    return Relation(
+        row["relation"],
+        row["relation_mark"],
+        row["relation_faces"],
+        row["relation_bytes"],
+        row["relation_ef"],
+        row["relation_recall"],
+        row["relation_time"],
     )
 
 

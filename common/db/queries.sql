@@ -9,25 +9,73 @@ SELECT e.*, coalesce((SELECT sum(i.pending) FROM ingest i
 
 -- packs --
 -- All packs; there are few, and they never change.
-SELECT pack_id, key, dimension, min_similarity, confident_similarity FROM pack;
+SELECT pack_id, key, dimension, min_similarity, confident_similarity, impostor_mean, impostor_sd FROM pack;
 
 -- pack_by_key --
 -- $1 key.
-SELECT pack_id, key, dimension, min_similarity, confident_similarity FROM pack WHERE key = $1;
+SELECT pack_id, key, dimension, min_similarity, confident_similarity, impostor_mean, impostor_sd
+  FROM pack
+ WHERE key = $1;
 
 -- insert_pack --
--- $1 key, $2 engine, $3 dimension, $4 min_similarity, $5 confident_similarity.
-INSERT INTO pack (key, engine, dimension, min_similarity, confident_similarity)
-VALUES ($1, $2, $3, $4, $5)
+-- $1 key, $2 engine, $3 dimension, $4 min_similarity, $5 confident_similarity, $6 impostor_mean, $7 impostor_sd.
+INSERT INTO pack (key, engine, dimension, min_similarity, confident_similarity, impostor_mean, impostor_sd)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (key) DO NOTHING;
 
 -- photos_by_no --
 -- $1 event_id, $2 photo numbers.
 SELECT * FROM photo WHERE event_id = $1 AND photo_no = ANY ($2::int[]);
 
+-- The queries below read {faces}: the shared table with the range of the numbers that stand there, or an event's own
+-- relation with its range. $1 event_id, $2 pack_id, $3 first face number, $4 face number to end before, in all of them.
+
 -- faces_by_no --
--- $1 event_id, $2 pack_id, $3 face numbers. Without templates.
+-- $5 face numbers. Without templates.
 SELECT face_no, photo_no, x, y, width, height, detection_score, quality_score, sharpness, brightness, yaw, pitch,
        roll, landmarks
-  FROM face
- WHERE event_id = $1 AND pack_id = $2 AND face_no = ANY ($3::int[]);
+  FROM {faces}
+ WHERE event_id = $1 AND pack_id = $2 AND face_no >= $3 AND face_no < $4 AND face_no = ANY ($5::int[]);
+
+-- faces_of_photos --
+-- $5 photo numbers. Without templates.
+SELECT face_no, photo_no, x, y, width, height, detection_score, quality_score, sharpness, brightness, yaw, pitch,
+       roll, landmarks
+  FROM {faces}
+ WHERE event_id = $1 AND pack_id = $2 AND face_no >= $3 AND face_no < $4 AND photo_no = ANY ($5::int[]);
+
+-- templates_by_no --
+-- $5 face numbers.
+SELECT face_no, photo_no, embedding
+  FROM {faces}
+ WHERE event_id = $1 AND pack_id = $2 AND face_no >= $3 AND face_no < $4 AND face_no = ANY ($5::int[]);
+
+-- similar_faces --
+-- $5 probe, L2-normalised, $6 lowest similarity. Every template at or above it, in no order: an exact scan of the
+-- event's templates, which lie side by side under the primary key.
+SELECT face_no, photo_no, embedding
+  FROM {faces}
+ WHERE event_id = $1 AND pack_id = $2 AND face_no >= $3 AND face_no < $4 AND (embedding <#> $5::halfvec) <= -$6::float8;
+
+-- nearest_faces --
+-- $2 probe, $3 how many, at most hnsw.ef_search. By the graph of an own relation, which holds one event and one pack; any
+-- further condition would be checked after the graph has chosen.
+SELECT face_no, photo_no, embedding FROM {faces} WHERE event_id = $1 ORDER BY embedding <#> $2::halfvec LIMIT $3;
+
+-- widen_graph_search --
+-- $1 ef_search of this transaction's searches of a graph.
+SELECT set_config('hnsw.ef_search', $1::text, true);
+
+-- copy_templates --
+-- For COPY.
+SELECT face_no, photo_no, embedding
+  FROM {faces}
+ WHERE event_id = $1 AND pack_id = $2 AND face_no >= $3 AND face_no < $4;
+
+-- tombstones --
+-- $1 event_id, $2 version. Which faces were deleted after it.
+SELECT face_no FROM tombstone WHERE event_id = $1 AND version > $2;
+
+-- delete_faces --
+-- $1 event_id, $2 face numbers.
+DELETE FROM {faces} WHERE event_id = $1 AND face_no = ANY ($2::int[]);

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from searcher.candidates import Candidate, best_per_photo, nearest, page_of
+from common.candidate import Candidate
+from searcher.candidates import best_per_photo, nearest, page_of
 
 candidates = st.lists(
     st.builds(

@@ -28,39 +28,45 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x66\x61\x63\x65pass/v1/events.proto\x12\x0b\x66\x61\x63\x65pass.v1\x1a\x17\x66\x61\x63\x65pass/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbb\x03\n\x05\x45vent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x10\n\x08location\x18\x04 \x01(\t\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12(\n\x03ttl\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x12,\n\x08settings\x18\x08 \x01(\x0b\x32\x1a.facepass.v1.EventSettings\x12\x0c\n\x04pack\x18\t \x01(\t\x12(\n\x06\x63ounts\x18\n \x01(\x0b\x32\x18.facepass.v1.EventCounts\x12\x0c\n\x04\x65tag\x18\x0b \x01(\t\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0c\n\nexpiration\"\x80\x01\n\rEventSettings\x12\x32\n\x0equality_filter\x18\x01 \x01(\x0e\x32\x1a.facepass.v1.QualityFilter\x12#\n\x06\x64\x65tail\x18\x02 \x01(\x0e\x32\x13.facepass.v1.Detail\x12\x16\n\x0emin_similarity\x18\x03 \x01(\x02\"e\n\x0b\x45ventCounts\x12\x16\n\x0ephotos_indexed\x18\x01 \x01(\x03\x12\x17\n\x0fphotos_rejected\x18\x02 \x01(\x03\x12\x16\n\x0ephotos_pending\x18\x03 \x01(\x03\x12\r\n\x05\x66\x61\x63\x65s\x18\x04 \x01(\x03\"]\n\x12\x43reateEventRequest\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12!\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x12.facepass.v1.Event\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"8\n\x13\x43reateEventResponse\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.facepass.v1.Event\"7\n\x0fGetEventRequest\x12\x0e\n\x04name\x18\x01 \x01(\tH\x00\x12\r\n\x03uid\x18\x02 \x01(\tH\x00\x42\x05\n\x03key\"5\n\x10GetEventResponse\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.facepass.v1.Event\":\n\x11ListEventsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x12ListEventsResponse\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.facepass.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"h\n\x12UpdateEventRequest\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.facepass.v1.Event\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"8\n\x13UpdateEventResponse\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.facepass.v1.Event\"G\n\x12\x44\x65leteEventRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"4\n\x13\x44\x65leteEventResponse\x12\x0e\n\x06photos\x18\x01 \x01(\x03\x12\r\n\x05\x66\x61\x63\x65s\x18\x02 \x01(\x03\x32\x96\x03\n\x06\x45vents\x12P\n\x0b\x43reateEvent\x12\x1f.facepass.v1.CreateEventRequest\x1a .facepass.v1.CreateEventResponse\x12G\n\x08GetEvent\x12\x1c.facepass.v1.GetEventRequest\x1a\x1d.facepass.v1.GetEventResponse\x12M\n\nListEvents\x12\x1e.facepass.v1.ListEventsRequest\x1a\x1f.facepass.v1.ListEventsResponse\x12P\n\x0bUpdateEvent\x12\x1f.facepass.v1.UpdateEventRequest\x1a .facepass.v1.UpdateEventResponse\x12P\n\x0b\x44\x65leteEvent\x12\x1f.facepass.v1.DeleteEventRequest\x1a .facepass.v1.DeleteEventResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x66\x61\x63\x65pass/v1/events.proto\x12\x0b\x66\x61\x63\x65pass.v1\x1a\x17\x66\x61\x63\x65pass/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe3\x03\n\x05\x45vent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x10\n\x08location\x18\x04 \x01(\t\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12(\n\x03ttl\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x12,\n\x08settings\x18\x08 \x01(\x0b\x32\x1a.facepass.v1.EventSettings\x12\x0c\n\x04pack\x18\t \x01(\t\x12(\n\x06\x63ounts\x18\n \x01(\x0b\x32\x18.facepass.v1.EventCounts\x12\x0c\n\x04\x65tag\x18\x0b \x01(\t\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x05index\x18\x0e \x01(\x0b\x32\x17.facepass.v1.EventIndexB\x0c\n\nexpiration\"\xe8\x01\n\nEventIndex\x12,\n\x08strategy\x18\x01 \x01(\x0e\x32\x1a.facepass.v1.IndexStrategy\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.facepass.v1.IndexState\x12\r\n\x05\x66\x61\x63\x65s\x18\x03 \x01(\x03\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x11\n\tef_search\x18\x05 \x01(\x05\x12\x13\n\x06recall\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12.\n\nbuild_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\t\n\x07_recall\"\x80\x01\n\rEventSettings\x12\x32\n\x0equality_filter\x18\x01 \x01(\x0e\x32\x1a.facepass.v1.QualityFilter\x12#\n\x06\x64\x65tail\x18\x02 \x01(\x0e\x32\x13.facepass.v1.Detail\x12\x16\n\x0emin_similarity\x18\x03 \x01(\x02\"e\n\x0b\x45ventCounts\x12\x16\n\x0ephotos_indexed\x18\x01 \x01(\x03\x12\x17\n\x0fphotos_rejected\x18\x02 \x01(\x03\x12\x16\n\x0ephotos_pending\x18\x03 \x01(\x03\x12\r\n\x05\x66\x61\x63\x65s\x18\x04 \x01(\x03\"]\n\x12\x43reateEventRequest\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12!\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x12.facepass.v1.Event\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"8\n\x13\x43reateEventResponse\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.facepass.v1.Event\"7\n\x0fGetEventRequest\x12\x0e\n\x04name\x18\x01 \x01(\tH\x00\x12\r\n\x03uid\x18\x02 \x01(\tH\x00\x42\x05\n\x03key\"5\n\x10GetEventResponse\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.facepass.v1.Event\":\n\x11ListEventsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x12ListEventsResponse\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.facepass.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"h\n\x12UpdateEventRequest\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.facepass.v1.Event\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"8\n\x13UpdateEventResponse\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.facepass.v1.Event\"G\n\x12\x44\x65leteEventRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"4\n\x13\x44\x65leteEventResponse\x12\x0e\n\x06photos\x18\x01 \x01(\x03\x12\r\n\x05\x66\x61\x63\x65s\x18\x02 \x01(\x03*b\n\rIndexStrategy\x12\x1e\n\x1aINDEX_STRATEGY_UNSPECIFIED\x10\x00\x12\x18\n\x14INDEX_STRATEGY_EXACT\x10\x01\x12\x17\n\x13INDEX_STRATEGY_HNSW\x10\x02*Z\n\nIndexState\x12\x1b\n\x17INDEX_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11INDEX_STATE_READY\x10\x01\x12\x18\n\x14INDEX_STATE_BUILDING\x10\x02\x32\x96\x03\n\x06\x45vents\x12P\n\x0b\x43reateEvent\x12\x1f.facepass.v1.CreateEventRequest\x1a .facepass.v1.CreateEventResponse\x12G\n\x08GetEvent\x12\x1c.facepass.v1.GetEventRequest\x1a\x1d.facepass.v1.GetEventResponse\x12M\n\nListEvents\x12\x1e.facepass.v1.ListEventsRequest\x1a\x1f.facepass.v1.ListEventsResponse\x12P\n\x0bUpdateEvent\x12\x1f.facepass.v1.UpdateEventRequest\x1a .facepass.v1.UpdateEventResponse\x12P\n\x0b\x44\x65leteEvent\x12\x1f.facepass.v1.DeleteEventRequest\x1a .facepass.v1.DeleteEventResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'facepass.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_INDEXSTRATEGY']._serialized_start=1819
+  _globals['_INDEXSTRATEGY']._serialized_end=1917
+  _globals['_INDEXSTATE']._serialized_start=1919
+  _globals['_INDEXSTATE']._serialized_end=2009
   _globals['_EVENT']._serialized_start=166
-  _globals['_EVENT']._serialized_end=609
-  _globals['_EVENTSETTINGS']._serialized_start=612
-  _globals['_EVENTSETTINGS']._serialized_end=740
-  _globals['_EVENTCOUNTS']._serialized_start=742
-  _globals['_EVENTCOUNTS']._serialized_end=843
-  _globals['_CREATEEVENTREQUEST']._serialized_start=845
-  _globals['_CREATEEVENTREQUEST']._serialized_end=938
-  _globals['_CREATEEVENTRESPONSE']._serialized_start=940
-  _globals['_CREATEEVENTRESPONSE']._serialized_end=996
-  _globals['_GETEVENTREQUEST']._serialized_start=998
-  _globals['_GETEVENTREQUEST']._serialized_end=1053
-  _globals['_GETEVENTRESPONSE']._serialized_start=1055
-  _globals['_GETEVENTRESPONSE']._serialized_end=1108
-  _globals['_LISTEVENTSREQUEST']._serialized_start=1110
-  _globals['_LISTEVENTSREQUEST']._serialized_end=1168
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=1170
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=1251
-  _globals['_UPDATEEVENTREQUEST']._serialized_start=1253
-  _globals['_UPDATEEVENTREQUEST']._serialized_end=1357
-  _globals['_UPDATEEVENTRESPONSE']._serialized_start=1359
-  _globals['_UPDATEEVENTRESPONSE']._serialized_end=1415
-  _globals['_DELETEEVENTREQUEST']._serialized_start=1417
-  _globals['_DELETEEVENTREQUEST']._serialized_end=1488
-  _globals['_DELETEEVENTRESPONSE']._serialized_start=1490
-  _globals['_DELETEEVENTRESPONSE']._serialized_end=1542
-  _globals['_EVENTS']._serialized_start=1545
-  _globals['_EVENTS']._serialized_end=1951
+  _globals['_EVENT']._serialized_end=649
+  _globals['_EVENTINDEX']._serialized_start=652
+  _globals['_EVENTINDEX']._serialized_end=884
+  _globals['_EVENTSETTINGS']._serialized_start=887
+  _globals['_EVENTSETTINGS']._serialized_end=1015
+  _globals['_EVENTCOUNTS']._serialized_start=1017
+  _globals['_EVENTCOUNTS']._serialized_end=1118
+  _globals['_CREATEEVENTREQUEST']._serialized_start=1120
+  _globals['_CREATEEVENTREQUEST']._serialized_end=1213
+  _globals['_CREATEEVENTRESPONSE']._serialized_start=1215
+  _globals['_CREATEEVENTRESPONSE']._serialized_end=1271
+  _globals['_GETEVENTREQUEST']._serialized_start=1273
+  _globals['_GETEVENTREQUEST']._serialized_end=1328
+  _globals['_GETEVENTRESPONSE']._serialized_start=1330
+  _globals['_GETEVENTRESPONSE']._serialized_end=1383
+  _globals['_LISTEVENTSREQUEST']._serialized_start=1385
+  _globals['_LISTEVENTSREQUEST']._serialized_end=1443
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=1445
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=1526
+  _globals['_UPDATEEVENTREQUEST']._serialized_start=1528
+  _globals['_UPDATEEVENTREQUEST']._serialized_end=1632
+  _globals['_UPDATEEVENTRESPONSE']._serialized_start=1634
+  _globals['_UPDATEEVENTRESPONSE']._serialized_end=1690
+  _globals['_DELETEEVENTREQUEST']._serialized_start=1692
+  _globals['_DELETEEVENTREQUEST']._serialized_end=1763
+  _globals['_DELETEEVENTRESPONSE']._serialized_start=1765
+  _globals['_DELETEEVENTRESPONSE']._serialized_end=1817
+  _globals['_EVENTS']._serialized_start=2012
+  _globals['_EVENTS']._serialized_end=2418
 # @@protoc_insertion_point(module_scope)

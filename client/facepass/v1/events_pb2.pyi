@@ -5,6 +5,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -12,8 +13,26 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class IndexStrategy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    INDEX_STRATEGY_UNSPECIFIED: _ClassVar[IndexStrategy]
+    INDEX_STRATEGY_EXACT: _ClassVar[IndexStrategy]
+    INDEX_STRATEGY_HNSW: _ClassVar[IndexStrategy]
+
+class IndexState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    INDEX_STATE_UNSPECIFIED: _ClassVar[IndexState]
+    INDEX_STATE_READY: _ClassVar[IndexState]
+    INDEX_STATE_BUILDING: _ClassVar[IndexState]
+INDEX_STRATEGY_UNSPECIFIED: IndexStrategy
+INDEX_STRATEGY_EXACT: IndexStrategy
+INDEX_STRATEGY_HNSW: IndexStrategy
+INDEX_STATE_UNSPECIFIED: IndexState
+INDEX_STATE_READY: IndexState
+INDEX_STATE_BUILDING: IndexState
+
 class Event(_message.Message):
-    __slots__ = ("name", "uid", "display_name", "location", "start_time", "expire_time", "ttl", "settings", "pack", "counts", "etag", "create_time", "update_time")
+    __slots__ = ("name", "uid", "display_name", "location", "start_time", "expire_time", "ttl", "settings", "pack", "counts", "etag", "create_time", "update_time", "index")
     NAME_FIELD_NUMBER: _ClassVar[int]
     UID_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -27,6 +46,7 @@ class Event(_message.Message):
     ETAG_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
     name: str
     uid: str
     display_name: str
@@ -40,7 +60,26 @@ class Event(_message.Message):
     etag: str
     create_time: _timestamp_pb2.Timestamp
     update_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., uid: _Optional[str] = ..., display_name: _Optional[str] = ..., location: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., settings: _Optional[_Union[EventSettings, _Mapping]] = ..., pack: _Optional[str] = ..., counts: _Optional[_Union[EventCounts, _Mapping]] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    index: EventIndex
+    def __init__(self, name: _Optional[str] = ..., uid: _Optional[str] = ..., display_name: _Optional[str] = ..., location: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., settings: _Optional[_Union[EventSettings, _Mapping]] = ..., pack: _Optional[str] = ..., counts: _Optional[_Union[EventCounts, _Mapping]] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., index: _Optional[_Union[EventIndex, _Mapping]] = ...) -> None: ...
+
+class EventIndex(_message.Message):
+    __slots__ = ("strategy", "state", "faces", "size_bytes", "ef_search", "recall", "build_time")
+    STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    FACES_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    EF_SEARCH_FIELD_NUMBER: _ClassVar[int]
+    RECALL_FIELD_NUMBER: _ClassVar[int]
+    BUILD_TIME_FIELD_NUMBER: _ClassVar[int]
+    strategy: IndexStrategy
+    state: IndexState
+    faces: int
+    size_bytes: int
+    ef_search: int
+    recall: float
+    build_time: _timestamp_pb2.Timestamp
+    def __init__(self, strategy: _Optional[_Union[IndexStrategy, str]] = ..., state: _Optional[_Union[IndexState, str]] = ..., faces: _Optional[int] = ..., size_bytes: _Optional[int] = ..., ef_search: _Optional[int] = ..., recall: _Optional[float] = ..., build_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class EventSettings(_message.Message):
     __slots__ = ("quality_filter", "detail", "min_similarity")

@@ -1,6 +1,8 @@
 import datetime
 
+from facepass.v1 import events_pb2 as _events_pb2
 from facepass.v1 import types_pb2 as _types_pb2
+from google.longrunning import operations_pb2 as _operations_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.rpc import status_pb2 as _status_pb2
 from google.protobuf.internal import containers as _containers
@@ -17,9 +19,26 @@ class ConflictPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CONFLICT_POLICY_UNSPECIFIED: _ClassVar[ConflictPolicy]
     CONFLICT_POLICY_REJECT: _ClassVar[ConflictPolicy]
     CONFLICT_POLICY_REPLACE: _ClassVar[ConflictPolicy]
+
+class OptimizePhase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OPTIMIZE_PHASE_UNSPECIFIED: _ClassVar[OptimizePhase]
+    OPTIMIZE_PHASE_QUEUED: _ClassVar[OptimizePhase]
+    OPTIMIZE_PHASE_COPYING: _ClassVar[OptimizePhase]
+    OPTIMIZE_PHASE_BUILDING: _ClassVar[OptimizePhase]
+    OPTIMIZE_PHASE_MEASURING: _ClassVar[OptimizePhase]
+    OPTIMIZE_PHASE_CLEANING: _ClassVar[OptimizePhase]
+    OPTIMIZE_PHASE_DONE: _ClassVar[OptimizePhase]
 CONFLICT_POLICY_UNSPECIFIED: ConflictPolicy
 CONFLICT_POLICY_REJECT: ConflictPolicy
 CONFLICT_POLICY_REPLACE: ConflictPolicy
+OPTIMIZE_PHASE_UNSPECIFIED: OptimizePhase
+OPTIMIZE_PHASE_QUEUED: OptimizePhase
+OPTIMIZE_PHASE_COPYING: OptimizePhase
+OPTIMIZE_PHASE_BUILDING: OptimizePhase
+OPTIMIZE_PHASE_MEASURING: OptimizePhase
+OPTIMIZE_PHASE_CLEANING: OptimizePhase
+OPTIMIZE_PHASE_DONE: OptimizePhase
 
 class IndexPhotosConfig(_message.Message):
     __slots__ = ("event", "conflict_policy", "quality_filter", "detail", "max_faces")
@@ -187,3 +206,31 @@ class DeleteFaceRequest(_message.Message):
 class DeleteFaceResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class OptimizeEventRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class OptimizeEventMetadata(_message.Message):
+    __slots__ = ("event", "phase", "faces_done", "faces_total", "create_time", "end_time")
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    FACES_DONE_FIELD_NUMBER: _ClassVar[int]
+    FACES_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    event: str
+    phase: OptimizePhase
+    faces_done: int
+    faces_total: int
+    create_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    def __init__(self, event: _Optional[str] = ..., phase: _Optional[_Union[OptimizePhase, str]] = ..., faces_done: _Optional[int] = ..., faces_total: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class OptimizeEventResponse(_message.Message):
+    __slots__ = ("index",)
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    index: _events_pb2.EventIndex
+    def __init__(self, index: _Optional[_Union[_events_pb2.EventIndex, _Mapping]] = ...) -> None: ...

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from facepass.v1 import indexer_pb2 as facepass_dot_v1_dot_indexer__pb2
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -69,6 +70,11 @@ class IndexerStub:
                 request_serializer=facepass_dot_v1_dot_indexer__pb2.DeleteFaceRequest.SerializeToString,
                 response_deserializer=facepass_dot_v1_dot_indexer__pb2.DeleteFaceResponse.FromString,
                 _registered_method=True)
+        self.OptimizeEvent = channel.unary_unary(
+                '/facepass.v1.Indexer/OptimizeEvent',
+                request_serializer=facepass_dot_v1_dot_indexer__pb2.OptimizeEventRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
 
 
 class IndexerServicer:
@@ -129,6 +135,18 @@ class IndexerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def OptimizeEvent(self, request, context):
+        """Builds, rebuilds or removes the event's graph now, whatever its size calls for, instead of once the event has gone
+        quiet. Searches and indexing go on meanwhile. Answers with an operation (`google.longrunning.Operations` on the
+        same server follows it) of metadata OptimizeEventMetadata and response OptimizeEventResponse; while one of the event
+        is under way, with that one. NOT_FOUND (EVENT_NOT_FOUND).
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IndexerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -161,6 +179,11 @@ def add_IndexerServicer_to_server(servicer, server):
                     servicer.DeleteFace,
                     request_deserializer=facepass_dot_v1_dot_indexer__pb2.DeleteFaceRequest.FromString,
                     response_serializer=facepass_dot_v1_dot_indexer__pb2.DeleteFaceResponse.SerializeToString,
+            ),
+            'OptimizeEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.OptimizeEvent,
+                    request_deserializer=facepass_dot_v1_dot_indexer__pb2.OptimizeEventRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -330,6 +353,33 @@ class Indexer:
             '/facepass.v1.Indexer/DeleteFace',
             facepass_dot_v1_dot_indexer__pb2.DeleteFaceRequest.SerializeToString,
             facepass_dot_v1_dot_indexer__pb2.DeleteFaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OptimizeEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/facepass.v1.Indexer/OptimizeEvent',
+            facepass_dot_v1_dot_indexer__pb2.OptimizeEventRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,
             insecure,

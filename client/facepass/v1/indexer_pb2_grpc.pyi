@@ -5,6 +5,7 @@ Indexing: photos in, templates stored."""
 
 from collections import abc as _abc
 from facepass.v1 import indexer_pb2 as _indexer_pb2
+from google.longrunning import operations_pb2 as _operations_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
@@ -61,6 +62,14 @@ class IndexerStub:
     """
     DeleteFace: _grpc.UnaryUnaryMultiCallable[_indexer_pb2.DeleteFaceRequest, _indexer_pb2.DeleteFaceResponse]
     """Deletes one face of a photo; the photo stays. NOT_FOUND (FACE_NOT_FOUND)."""
+    OptimizeEvent: _grpc.UnaryUnaryMultiCallable[_indexer_pb2.OptimizeEventRequest, _operations_pb2.Operation]
+    """Builds, rebuilds or removes the event's graph now, whatever its size calls for, instead of once the event has gone
+    quiet. Searches and indexing go on meanwhile. Answers with an operation (`google.longrunning.Operations` on the
+    same server follows it) of metadata OptimizeEventMetadata and response OptimizeEventResponse; while one of the event
+    is under way, with that one. NOT_FOUND (EVENT_NOT_FOUND).
+    buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+    buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    """
 
 @_typing.type_check_only
 class IndexerAsyncStub(IndexerStub):
@@ -95,6 +104,14 @@ class IndexerAsyncStub(IndexerStub):
     """
     DeleteFace: _aio.UnaryUnaryMultiCallable[_indexer_pb2.DeleteFaceRequest, _indexer_pb2.DeleteFaceResponse]  # type: ignore[assignment]
     """Deletes one face of a photo; the photo stays. NOT_FOUND (FACE_NOT_FOUND)."""
+    OptimizeEvent: _aio.UnaryUnaryMultiCallable[_indexer_pb2.OptimizeEventRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Builds, rebuilds or removes the event's graph now, whatever its size calls for, instead of once the event has gone
+    quiet. Searches and indexing go on meanwhile. Answers with an operation (`google.longrunning.Operations` on the
+    same server follows it) of metadata OptimizeEventMetadata and response OptimizeEventResponse; while one of the event
+    is under way, with that one. NOT_FOUND (EVENT_NOT_FOUND).
+    buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+    buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    """
 
 class IndexerServicer(metaclass=_abc_1.ABCMeta):
     """Indexes the photos of events. Served by the indexing server.
@@ -162,5 +179,19 @@ class IndexerServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_indexer_pb2.DeleteFaceResponse, _abc.Awaitable[_indexer_pb2.DeleteFaceResponse]]:
         """Deletes one face of a photo; the photo stays. NOT_FOUND (FACE_NOT_FOUND)."""
+
+    @_abc_1.abstractmethod
+    def OptimizeEvent(
+        self,
+        request: _indexer_pb2.OptimizeEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Builds, rebuilds or removes the event's graph now, whatever its size calls for, instead of once the event has gone
+        quiet. Searches and indexing go on meanwhile. Answers with an operation (`google.longrunning.Operations` on the
+        same server follows it) of metadata OptimizeEventMetadata and response OptimizeEventResponse; while one of the event
+        is under way, with that one. NOT_FOUND (EVENT_NOT_FOUND).
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        """
 
 def add_IndexerServicer_to_server(servicer: IndexerServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

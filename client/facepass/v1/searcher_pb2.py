@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from facepass.v1 import types_pb2 as facepass_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66\x61\x63\x65pass/v1/searcher.proto\x12\x0b\x66\x61\x63\x65pass.v1\x1a\x17\x66\x61\x63\x65pass/v1/types.proto\"\x87\x01\n\x05Probe\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\x0e\n\x04\x66\x61\x63\x65\x18\x02 \x01(\tH\x00\x12+\n\tembedding\x18\x03 \x01(\x0b\x32\x16.facepass.v1.EmbeddingH\x00\x12\x17\n\nface_index\x18\x04 \x01(\x05H\x01\x88\x01\x01\x42\x08\n\x06sampleB\r\n\x0b_face_index\"\x9a\x01\n\x0bProbeResult\x12\x0e\n\x06usable\x18\x01 \x01(\x08\x12(\n\x05\x66\x61\x63\x65s\x18\x02 \x03(\x0b\x32\x19.facepass.v1.DetectedFace\x12\x17\n\nface_index\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12)\n\x06\x61\x64vice\x18\x04 \x03(\x0e\x32\x19.facepass.v1.SelfieAdviceB\r\n\x0b_face_index\"\xb8\x01\n\rSearchRequest\x12\r\n\x05\x65vent\x18\x01 \x01(\t\x12\"\n\x06probes\x18\x02 \x03(\x0b\x32\x12.facepass.v1.Probe\x12\x18\n\x0emin_similarity\x18\x03 \x01(\x02H\x00\x12&\n\x08group_by\x18\x04 \x01(\x0e\x32\x14.facepass.v1.GroupBy\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\tB\x0b\n\tthreshold\"\xae\x02\n\x05Match\x12\r\n\x05photo\x18\x01 \x01(\t\x12\x1f\n\x04\x66\x61\x63\x65\x18\x02 \x01(\x0b\x32\x11.facepass.v1.Face\x12\x12\n\nsimilarity\x18\x03 \x01(\x02\x12$\n\x04tier\x18\x04 \x01(\x0e\x32\x16.facepass.v1.MatchTier\x12\x11\n\tfile_name\x18\x05 \x01(\t\x12\x12\n\nsource_uri\x18\x06 \x01(\t\x12\x36\n\nattributes\x18\x07 \x03(\x0b\x32\".facepass.v1.Match.AttributesEntry\x12\x13\n\x0bphoto_width\x18\x08 \x01(\x05\x12\x14\n\x0cphoto_height\x18\t \x01(\x05\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8c\x01\n\x08\x43overage\x12\x17\n\x0fphotos_received\x18\x01 \x01(\x03\x12\x16\n\x0ephotos_indexed\x18\x02 \x01(\x03\x12\x17\n\x0fphotos_rejected\x18\x03 \x01(\x03\x12\x16\n\x0ephotos_pending\x18\x04 \x01(\x03\x12\r\n\x05\x66\x61\x63\x65s\x18\x05 \x01(\x03\x12\x0f\n\x07version\x18\x06 \x01(\x03\"\xb8\x02\n\x0eSearchResponse\x12#\n\x07matches\x18\x01 \x03(\x0b\x32\x12.facepass.v1.Match\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x15\n\rtotal_matches\x18\x03 \x01(\x03\x12(\n\x06probes\x18\x04 \x03(\x0b\x32\x18.facepass.v1.ProbeResult\x12\'\n\x08\x63overage\x18\x05 \x01(\x0b\x32\x15.facepass.v1.Coverage\x12\x16\n\x0emin_similarity\x18\x06 \x01(\x02\x12\x1c\n\x14\x63onfident_similarity\x18\x07 \x01(\x02\x12\r\n\x05\x65xact\x18\x08 \x01(\x08\x12\x0c\n\x04pack\x18\t \x01(\t\x12+\n\x07timings\x18\n \x01(\x0b\x32\x1a.facepass.v1.SearchTimings\"G\n\rSearchTimings\x12\x10\n\x08queue_ms\x18\x01 \x01(\x02\x12\x10\n\x08probe_ms\x18\x02 \x01(\x02\x12\x12\n\ngallery_ms\x18\x03 \x01(\x02\"Z\n\x13\x43ompareFacesRequest\x12 \n\x04left\x18\x01 \x01(\x0b\x32\x12.facepass.v1.Probe\x12!\n\x05right\x18\x02 \x01(\x0b\x32\x12.facepass.v1.Probe\"\xf9\x01\n\x14\x43ompareFacesResponse\x12\x17\n\nsimilarity\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12$\n\x04tier\x18\x02 \x01(\x0e\x32\x16.facepass.v1.MatchTier\x12&\n\x04left\x18\x03 \x01(\x0b\x32\x18.facepass.v1.ProbeResult\x12\'\n\x05right\x18\x04 \x01(\x0b\x32\x18.facepass.v1.ProbeResult\x12\x16\n\x0emin_similarity\x18\x05 \x01(\x02\x12\x1c\n\x14\x63onfident_similarity\x18\x06 \x01(\x02\x12\x0c\n\x04pack\x18\x07 \x01(\tB\r\n\x0b_similarity\"&\n\x15\x45valuateSelfieRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\"Q\n\x16\x45valuateSelfieResponse\x12\x0e\n\x06usable\x18\x01 \x01(\x08\x12\'\n\x05probe\x18\x02 \x01(\x0b\x32\x18.facepass.v1.ProbeResult*Z\n\tMatchTier\x12\x1a\n\x16MATCH_TIER_UNSPECIFIED\x10\x00\x12\x18\n\x14MATCH_TIER_CONFIDENT\x10\x01\x12\x17\n\x13MATCH_TIER_POSSIBLE\x10\x02*J\n\x07GroupBy\x12\x18\n\x14GROUP_BY_UNSPECIFIED\x10\x00\x12\x12\n\x0eGROUP_BY_PHOTO\x10\x01\x12\x11\n\rGROUP_BY_FACE\x10\x02*\xba\x02\n\x0cSelfieAdvice\x12\x1d\n\x19SELFIE_ADVICE_UNSPECIFIED\x10\x00\x12\x19\n\x15SELFIE_ADVICE_NO_FACE\x10\x01\x12\x1f\n\x1bSELFIE_ADVICE_SEVERAL_FACES\x10\x02\x12\x1d\n\x19SELFIE_ADVICE_COME_CLOSER\x10\x03\x12\x19\n\x15SELFIE_ADVICE_CUT_OFF\x10\x04\x12\x1a\n\x16SELFIE_ADVICE_TOO_DARK\x10\x05\x12\x1c\n\x18SELFIE_ADVICE_TOO_BRIGHT\x10\x06\x12\x19\n\x15SELFIE_ADVICE_BLURRED\x10\x07\x12 \n\x1cSELFIE_ADVICE_LOOK_AT_CAMERA\x10\x08\x12\x1e\n\x1aSELFIE_ADVICE_UNCOVER_FACE\x10\t2\xfd\x01\n\x08Searcher\x12\x41\n\x06Search\x12\x1a.facepass.v1.SearchRequest\x1a\x1b.facepass.v1.SearchResponse\x12S\n\x0c\x43ompareFaces\x12 .facepass.v1.CompareFacesRequest\x1a!.facepass.v1.CompareFacesResponse\x12Y\n\x0e\x45valuateSelfie\x12\".facepass.v1.EvaluateSelfieRequest\x1a#.facepass.v1.EvaluateSelfieResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66\x61\x63\x65pass/v1/searcher.proto\x12\x0b\x66\x61\x63\x65pass.v1\x1a\x17\x66\x61\x63\x65pass/v1/types.proto\"\x87\x01\n\x05Probe\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\x0e\n\x04\x66\x61\x63\x65\x18\x02 \x01(\tH\x00\x12+\n\tembedding\x18\x03 \x01(\x0b\x32\x16.facepass.v1.EmbeddingH\x00\x12\x17\n\nface_index\x18\x04 \x01(\x05H\x01\x88\x01\x01\x42\x08\n\x06sampleB\r\n\x0b_face_index\"\x9a\x01\n\x0bProbeResult\x12\x0e\n\x06usable\x18\x01 \x01(\x08\x12(\n\x05\x66\x61\x63\x65s\x18\x02 \x03(\x0b\x32\x19.facepass.v1.DetectedFace\x12\x17\n\nface_index\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12)\n\x06\x61\x64vice\x18\x04 \x03(\x0e\x32\x19.facepass.v1.SelfieAdviceB\r\n\x0b_face_index\"\xed\x01\n\rSearchRequest\x12\r\n\x05\x65vent\x18\x01 \x01(\t\x12\"\n\x06probes\x18\x02 \x03(\x0b\x32\x12.facepass.v1.Probe\x12\x18\n\x0emin_similarity\x18\x03 \x01(\x02H\x00\x12$\n\x1amax_expected_false_matches\x18\x07 \x01(\x02H\x00\x12&\n\x08group_by\x18\x04 \x01(\x0e\x32\x14.facepass.v1.GroupBy\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\x12\r\n\x05\x65xact\x18\x08 \x01(\x08\x42\x0b\n\tthreshold\"\xae\x02\n\x05Match\x12\r\n\x05photo\x18\x01 \x01(\t\x12\x1f\n\x04\x66\x61\x63\x65\x18\x02 \x01(\x0b\x32\x11.facepass.v1.Face\x12\x12\n\nsimilarity\x18\x03 \x01(\x02\x12$\n\x04tier\x18\x04 \x01(\x0e\x32\x16.facepass.v1.MatchTier\x12\x11\n\tfile_name\x18\x05 \x01(\t\x12\x12\n\nsource_uri\x18\x06 \x01(\t\x12\x36\n\nattributes\x18\x07 \x03(\x0b\x32\".facepass.v1.Match.AttributesEntry\x12\x13\n\x0bphoto_width\x18\x08 \x01(\x05\x12\x14\n\x0cphoto_height\x18\t \x01(\x05\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8c\x01\n\x08\x43overage\x12\x17\n\x0fphotos_received\x18\x01 \x01(\x03\x12\x16\n\x0ephotos_indexed\x18\x02 \x01(\x03\x12\x17\n\x0fphotos_rejected\x18\x03 \x01(\x03\x12\x16\n\x0ephotos_pending\x18\x04 \x01(\x03\x12\r\n\x05\x66\x61\x63\x65s\x18\x05 \x01(\x03\x12\x0f\n\x07version\x18\x06 \x01(\x03\"\x83\x03\n\x0eSearchResponse\x12#\n\x07matches\x18\x01 \x03(\x0b\x32\x12.facepass.v1.Match\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x15\n\rtotal_matches\x18\x03 \x01(\x03\x12(\n\x06probes\x18\x04 \x03(\x0b\x32\x18.facepass.v1.ProbeResult\x12\'\n\x08\x63overage\x18\x05 \x01(\x0b\x32\x15.facepass.v1.Coverage\x12\x16\n\x0emin_similarity\x18\x06 \x01(\x02\x12\x1c\n\x14\x63onfident_similarity\x18\x07 \x01(\x02\x12\r\n\x05\x65xact\x18\x08 \x01(\x08\x12\x0c\n\x04pack\x18\t \x01(\t\x12+\n\x07timings\x18\n \x01(\x0b\x32\x1a.facepass.v1.SearchTimings\x12)\n\x06source\x18\x0b \x01(\x0e\x32\x19.facepass.v1.SearchSource\x12\x1e\n\x16\x65xpected_false_matches\x18\x0c \x01(\x02\"G\n\rSearchTimings\x12\x10\n\x08queue_ms\x18\x01 \x01(\x02\x12\x10\n\x08probe_ms\x18\x02 \x01(\x02\x12\x12\n\ngallery_ms\x18\x03 \x01(\x02\"Z\n\x13\x43ompareFacesRequest\x12 \n\x04left\x18\x01 \x01(\x0b\x32\x12.facepass.v1.Probe\x12!\n\x05right\x18\x02 \x01(\x0b\x32\x12.facepass.v1.Probe\"\xf9\x01\n\x14\x43ompareFacesResponse\x12\x17\n\nsimilarity\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12$\n\x04tier\x18\x02 \x01(\x0e\x32\x16.facepass.v1.MatchTier\x12&\n\x04left\x18\x03 \x01(\x0b\x32\x18.facepass.v1.ProbeResult\x12\'\n\x05right\x18\x04 \x01(\x0b\x32\x18.facepass.v1.ProbeResult\x12\x16\n\x0emin_similarity\x18\x05 \x01(\x02\x12\x1c\n\x14\x63onfident_similarity\x18\x06 \x01(\x02\x12\x0c\n\x04pack\x18\x07 \x01(\tB\r\n\x0b_similarity\"&\n\x15\x45valuateSelfieRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\"Q\n\x16\x45valuateSelfieResponse\x12\x0e\n\x06usable\x18\x01 \x01(\x08\x12\'\n\x05probe\x18\x02 \x01(\x0b\x32\x18.facepass.v1.ProbeResult*Z\n\tMatchTier\x12\x1a\n\x16MATCH_TIER_UNSPECIFIED\x10\x00\x12\x18\n\x14MATCH_TIER_CONFIDENT\x10\x01\x12\x17\n\x13MATCH_TIER_POSSIBLE\x10\x02*J\n\x07GroupBy\x12\x18\n\x14GROUP_BY_UNSPECIFIED\x10\x00\x12\x12\n\x0eGROUP_BY_PHOTO\x10\x01\x12\x11\n\rGROUP_BY_FACE\x10\x02*x\n\x0cSearchSource\x12\x1d\n\x19SEARCH_SOURCE_UNSPECIFIED\x10\x00\x12\x18\n\x14SEARCH_SOURCE_MEMORY\x10\x01\x12\x16\n\x12SEARCH_SOURCE_SCAN\x10\x02\x12\x17\n\x13SEARCH_SOURCE_GRAPH\x10\x03*\xba\x02\n\x0cSelfieAdvice\x12\x1d\n\x19SELFIE_ADVICE_UNSPECIFIED\x10\x00\x12\x19\n\x15SELFIE_ADVICE_NO_FACE\x10\x01\x12\x1f\n\x1bSELFIE_ADVICE_SEVERAL_FACES\x10\x02\x12\x1d\n\x19SELFIE_ADVICE_COME_CLOSER\x10\x03\x12\x19\n\x15SELFIE_ADVICE_CUT_OFF\x10\x04\x12\x1a\n\x16SELFIE_ADVICE_TOO_DARK\x10\x05\x12\x1c\n\x18SELFIE_ADVICE_TOO_BRIGHT\x10\x06\x12\x19\n\x15SELFIE_ADVICE_BLURRED\x10\x07\x12 \n\x1cSELFIE_ADVICE_LOOK_AT_CAMERA\x10\x08\x12\x1e\n\x1aSELFIE_ADVICE_UNCOVER_FACE\x10\t2\xfd\x01\n\x08Searcher\x12\x41\n\x06Search\x12\x1a.facepass.v1.SearchRequest\x1a\x1b.facepass.v1.SearchResponse\x12S\n\x0c\x43ompareFaces\x12 .facepass.v1.CompareFacesRequest\x1a!.facepass.v1.CompareFacesResponse\x12Y\n\x0e\x45valuateSelfie\x12\".facepass.v1.EvaluateSelfieRequest\x1a#.facepass.v1.EvaluateSelfieResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,36 +34,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MATCH_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_MATCH_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_MATCHTIER']._serialized_start=1853
-  _globals['_MATCHTIER']._serialized_end=1943
-  _globals['_GROUPBY']._serialized_start=1945
-  _globals['_GROUPBY']._serialized_end=2019
-  _globals['_SELFIEADVICE']._serialized_start=2022
-  _globals['_SELFIEADVICE']._serialized_end=2336
+  _globals['_MATCHTIER']._serialized_start=1981
+  _globals['_MATCHTIER']._serialized_end=2071
+  _globals['_GROUPBY']._serialized_start=2073
+  _globals['_GROUPBY']._serialized_end=2147
+  _globals['_SEARCHSOURCE']._serialized_start=2149
+  _globals['_SEARCHSOURCE']._serialized_end=2269
+  _globals['_SELFIEADVICE']._serialized_start=2272
+  _globals['_SELFIEADVICE']._serialized_end=2586
   _globals['_PROBE']._serialized_start=69
   _globals['_PROBE']._serialized_end=204
   _globals['_PROBERESULT']._serialized_start=207
   _globals['_PROBERESULT']._serialized_end=361
   _globals['_SEARCHREQUEST']._serialized_start=364
-  _globals['_SEARCHREQUEST']._serialized_end=548
-  _globals['_MATCH']._serialized_start=551
-  _globals['_MATCH']._serialized_end=853
-  _globals['_MATCH_ATTRIBUTESENTRY']._serialized_start=804
-  _globals['_MATCH_ATTRIBUTESENTRY']._serialized_end=853
-  _globals['_COVERAGE']._serialized_start=856
-  _globals['_COVERAGE']._serialized_end=996
-  _globals['_SEARCHRESPONSE']._serialized_start=999
-  _globals['_SEARCHRESPONSE']._serialized_end=1311
-  _globals['_SEARCHTIMINGS']._serialized_start=1313
-  _globals['_SEARCHTIMINGS']._serialized_end=1384
-  _globals['_COMPAREFACESREQUEST']._serialized_start=1386
-  _globals['_COMPAREFACESREQUEST']._serialized_end=1476
-  _globals['_COMPAREFACESRESPONSE']._serialized_start=1479
-  _globals['_COMPAREFACESRESPONSE']._serialized_end=1728
-  _globals['_EVALUATESELFIEREQUEST']._serialized_start=1730
-  _globals['_EVALUATESELFIEREQUEST']._serialized_end=1768
-  _globals['_EVALUATESELFIERESPONSE']._serialized_start=1770
-  _globals['_EVALUATESELFIERESPONSE']._serialized_end=1851
-  _globals['_SEARCHER']._serialized_start=2339
-  _globals['_SEARCHER']._serialized_end=2592
+  _globals['_SEARCHREQUEST']._serialized_end=601
+  _globals['_MATCH']._serialized_start=604
+  _globals['_MATCH']._serialized_end=906
+  _globals['_MATCH_ATTRIBUTESENTRY']._serialized_start=857
+  _globals['_MATCH_ATTRIBUTESENTRY']._serialized_end=906
+  _globals['_COVERAGE']._serialized_start=909
+  _globals['_COVERAGE']._serialized_end=1049
+  _globals['_SEARCHRESPONSE']._serialized_start=1052
+  _globals['_SEARCHRESPONSE']._serialized_end=1439
+  _globals['_SEARCHTIMINGS']._serialized_start=1441
+  _globals['_SEARCHTIMINGS']._serialized_end=1512
+  _globals['_COMPAREFACESREQUEST']._serialized_start=1514
+  _globals['_COMPAREFACESREQUEST']._serialized_end=1604
+  _globals['_COMPAREFACESRESPONSE']._serialized_start=1607
+  _globals['_COMPAREFACESRESPONSE']._serialized_end=1856
+  _globals['_EVALUATESELFIEREQUEST']._serialized_start=1858
+  _globals['_EVALUATESELFIEREQUEST']._serialized_end=1896
+  _globals['_EVALUATESELFIERESPONSE']._serialized_start=1898
+  _globals['_EVALUATESELFIERESPONSE']._serialized_end=1979
+  _globals['_SEARCHER']._serialized_start=2589
+  _globals['_SEARCHER']._serialized_end=2842
 # @@protoc_insertion_point(module_scope)

@@ -20,6 +20,13 @@ class GroupBy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     GROUP_BY_PHOTO: _ClassVar[GroupBy]
     GROUP_BY_FACE: _ClassVar[GroupBy]
 
+class SearchSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SEARCH_SOURCE_UNSPECIFIED: _ClassVar[SearchSource]
+    SEARCH_SOURCE_MEMORY: _ClassVar[SearchSource]
+    SEARCH_SOURCE_SCAN: _ClassVar[SearchSource]
+    SEARCH_SOURCE_GRAPH: _ClassVar[SearchSource]
+
 class SelfieAdvice(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     SELFIE_ADVICE_UNSPECIFIED: _ClassVar[SelfieAdvice]
@@ -38,6 +45,10 @@ MATCH_TIER_POSSIBLE: MatchTier
 GROUP_BY_UNSPECIFIED: GroupBy
 GROUP_BY_PHOTO: GroupBy
 GROUP_BY_FACE: GroupBy
+SEARCH_SOURCE_UNSPECIFIED: SearchSource
+SEARCH_SOURCE_MEMORY: SearchSource
+SEARCH_SOURCE_SCAN: SearchSource
+SEARCH_SOURCE_GRAPH: SearchSource
 SELFIE_ADVICE_UNSPECIFIED: SelfieAdvice
 SELFIE_ADVICE_NO_FACE: SelfieAdvice
 SELFIE_ADVICE_SEVERAL_FACES: SelfieAdvice
@@ -74,20 +85,24 @@ class ProbeResult(_message.Message):
     def __init__(self, usable: _Optional[bool] = ..., faces: _Optional[_Iterable[_Union[_types_pb2.DetectedFace, _Mapping]]] = ..., face_index: _Optional[int] = ..., advice: _Optional[_Iterable[_Union[SelfieAdvice, str]]] = ...) -> None: ...
 
 class SearchRequest(_message.Message):
-    __slots__ = ("event", "probes", "min_similarity", "group_by", "page_size", "page_token")
+    __slots__ = ("event", "probes", "min_similarity", "max_expected_false_matches", "group_by", "page_size", "page_token", "exact")
     EVENT_FIELD_NUMBER: _ClassVar[int]
     PROBES_FIELD_NUMBER: _ClassVar[int]
     MIN_SIMILARITY_FIELD_NUMBER: _ClassVar[int]
+    MAX_EXPECTED_FALSE_MATCHES_FIELD_NUMBER: _ClassVar[int]
     GROUP_BY_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    EXACT_FIELD_NUMBER: _ClassVar[int]
     event: str
     probes: _containers.RepeatedCompositeFieldContainer[Probe]
     min_similarity: float
+    max_expected_false_matches: float
     group_by: GroupBy
     page_size: int
     page_token: str
-    def __init__(self, event: _Optional[str] = ..., probes: _Optional[_Iterable[_Union[Probe, _Mapping]]] = ..., min_similarity: _Optional[float] = ..., group_by: _Optional[_Union[GroupBy, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    exact: bool
+    def __init__(self, event: _Optional[str] = ..., probes: _Optional[_Iterable[_Union[Probe, _Mapping]]] = ..., min_similarity: _Optional[float] = ..., max_expected_false_matches: _Optional[float] = ..., group_by: _Optional[_Union[GroupBy, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., exact: _Optional[bool] = ...) -> None: ...
 
 class Match(_message.Message):
     __slots__ = ("photo", "face", "similarity", "tier", "file_name", "source_uri", "attributes", "photo_width", "photo_height")
@@ -135,7 +150,7 @@ class Coverage(_message.Message):
     def __init__(self, photos_received: _Optional[int] = ..., photos_indexed: _Optional[int] = ..., photos_rejected: _Optional[int] = ..., photos_pending: _Optional[int] = ..., faces: _Optional[int] = ..., version: _Optional[int] = ...) -> None: ...
 
 class SearchResponse(_message.Message):
-    __slots__ = ("matches", "next_page_token", "total_matches", "probes", "coverage", "min_similarity", "confident_similarity", "exact", "pack", "timings")
+    __slots__ = ("matches", "next_page_token", "total_matches", "probes", "coverage", "min_similarity", "confident_similarity", "exact", "pack", "timings", "source", "expected_false_matches")
     MATCHES_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     TOTAL_MATCHES_FIELD_NUMBER: _ClassVar[int]
@@ -146,6 +161,8 @@ class SearchResponse(_message.Message):
     EXACT_FIELD_NUMBER: _ClassVar[int]
     PACK_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FALSE_MATCHES_FIELD_NUMBER: _ClassVar[int]
     matches: _containers.RepeatedCompositeFieldContainer[Match]
     next_page_token: str
     total_matches: int
@@ -156,7 +173,9 @@ class SearchResponse(_message.Message):
     exact: bool
     pack: str
     timings: SearchTimings
-    def __init__(self, matches: _Optional[_Iterable[_Union[Match, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_matches: _Optional[int] = ..., probes: _Optional[_Iterable[_Union[ProbeResult, _Mapping]]] = ..., coverage: _Optional[_Union[Coverage, _Mapping]] = ..., min_similarity: _Optional[float] = ..., confident_similarity: _Optional[float] = ..., exact: _Optional[bool] = ..., pack: _Optional[str] = ..., timings: _Optional[_Union[SearchTimings, _Mapping]] = ...) -> None: ...
+    source: SearchSource
+    expected_false_matches: float
+    def __init__(self, matches: _Optional[_Iterable[_Union[Match, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_matches: _Optional[int] = ..., probes: _Optional[_Iterable[_Union[ProbeResult, _Mapping]]] = ..., coverage: _Optional[_Union[Coverage, _Mapping]] = ..., min_similarity: _Optional[float] = ..., confident_similarity: _Optional[float] = ..., exact: _Optional[bool] = ..., pack: _Optional[str] = ..., timings: _Optional[_Union[SearchTimings, _Mapping]] = ..., source: _Optional[_Union[SearchSource, str]] = ..., expected_false_matches: _Optional[float] = ...) -> None: ...
 
 class SearchTimings(_message.Message):
     __slots__ = ("queue_ms", "probe_ms", "gallery_ms")

@@ -1,0 +1,166 @@
+"""The faces of one event, wherever they stand: the shared table, the event's own relation, or
+both."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+import numpy as np
+
+from common.candidate import Candidate
+from common.db.photos import face_from_row
+from common.db.sql import load_queries
+from common.event import Event
+from common.names import MAX_FACE_NO
+from common.photo import StoredFace
+from common.similarity import SLACK, at_least, similarities
+from common.vision.types import EmbeddingVector
+
+SQL = load_queries("common.db")
+MAX_EF_SEARCH = 1000
+"""pgvector's own limit."""
+_WIDER = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One place of an event's faces: those numbered from `start` to before `end`."""
+
+    table: str
+    start: int
+    end: int
+
+    def query(self, name: str) -> str:
+        return SQL[name].replace("{faces}", self.table)
+
+
+class EventFaces:
+    """Reads the faces of `event` as `connection` sees them; both must be of one snapshot, or the
+    event's row must be locked."""
+
+    def __init__(self, connection: asyncpg.Connection, event: Event) -> None:
+        self._connection = connection
+        self._event = event
+        self._shared = Part("face", event.mark, MAX_FACE_NO)
+        self._own = None
+        if event.relation is not None:
+            self._own = Part(f"ev_{event.relation.number}.face", 0, event.mark)
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """The places to look at, none where nothing was ever indexed."""
+        if self._event.pack is None:
+            return ()
+        return (self._shared,) if self._own is None else (self._own, self._shared)
+
+    async def by_no(self, numbers: Sequence[int]) -> dict[int, StoredFace]:
+        """Faces by number, without their templates."""
+        rows = await self._rows("faces_by_no", numbers)
+        return {row["face_no"]: face_from_row(row) for row in rows}
+
+    async def of_photos(self, photo_numbers: Sequence[int]) -> dict[int, list[StoredFace]]:
+        """Faces by the number of their photo, without their templates."""
+        faces: dict[int, list[StoredFace]] = {}
+        for row in await self._rows("faces_of_photos", photo_numbers):
+            faces.setdefault(row["photo_no"], []).append(face_from_row(row))
+        return faces
+
+    async def template(self, face_no: int) -> tuple[int, EmbeddingVector] | None:
+        """Photo number and template (D,) of a face."""
+        rows = await self._rows("templates_by_no", [face_no])
+        return (rows[0]["photo_no"], rows[0]["embedding"]) if rows else None
+
+    async def exact(self, probe: EmbeddingVector, min_similarity: float) -> list[Candidate]:
+        """Every face at or above the threshold, in no order."""
+        rows = await self._rows("similar_faces", probe, min_similarity - SLACK)
+        return _candidates(rows, probe, min_similarity)
+
+    async def nearest(
+        self, probe: EmbeddingVector, min_similarity: float, ef_search: int
+    ) -> list[Candidate] | None:
+        """Faces at or above the threshold by the graph of the own relation, and by the exact scan
+        of what came since it was built.
+
+        None where the graph cannot tell the whole answer: it gives no more than MAX_EF_SEARCH.
+        """
+        assert self._own is not None
+        found = await self.nearest_in_graph(probe, min_similarity, ef_search)
+        if found is None:
+            return None
+        rows = await self._fetch(self._shared, "similar_faces", (probe, min_similarity - SLACK))
+        return found + _candidates(rows, probe, min_similarity)
+
+    async def nearest_in_graph(
+        self, probe: EmbeddingVector, min_similarity: float, ef_search: int
+    ) -> list[Candidate] | None:
+        """As `nearest`, of the own relation alone; searched wider as long as all that comes back
+        is above the threshold."""
+        assert self._own is not None
+        query = self._own.query("nearest_faces")
+        while True:
+            await self._connection.execute(SQL["widen_graph_search"], str(ef_search))
+            rows = await self._connection.fetch(query, self._event.name.key, probe, ef_search)
+            found = _candidates(rows, probe, min_similarity)
+            if len(found) < len(rows):
+                return found
+            if len(rows) < ef_search or ef_search >= MAX_EF_SEARCH:
+                # All are similar and yet fewer than asked for: the graph did not reach the rest.
+                return None
+            ef_search = min(ef_search * _WIDER, MAX_EF_SEARCH)
+
+    async def delete(self, numbers: Sequence[int]) -> None:
+        """Remove faces and any copy of them. The event's row must be locked."""
+        tables = {"face", *(part.table for part in self.parts)}
+        for table in sorted(tables):
+            query = SQL["delete_faces"].replace("{faces}", table)
+            await self._connection.execute(query, self._event.name.key, numbers)
+
+    async def copy_templates(self, start: int, output: Callable[[bytes], object]) -> None:
+        """Send the templates numbered from `start` on to `output` in Postgres' binary COPY format,
+        one stream for each place, in chunks: face_no and photo_no (int4), embedding (halfvec)."""
+        for part in self.parts:
+            first = max(start, part.start)
+            if first < part.end:
+                await self._connection.copy_from_query(
+                    part.query("copy_templates"),
+                    self._event.name.key,
+                    self._pack_id,
+                    first,
+                    part.end,
+                    output=output,
+                    format="binary",
+                )
+
+    @property
+    def _pack_id(self) -> int:
+        assert self._event.pack is not None
+        return self._event.pack.pack_id
+
+    async def _rows(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        return [row for part in self.parts for row in await self._fetch(part, query, arguments)]
+
+    async def _fetch(
+        self, part: Part, query: str, arguments: Sequence[object]
+    ) -> list[asyncpg.Record]:
+        rows: list[asyncpg.Record] = await self._connection.fetch(
+            part.query(query),
+            self._event.name.key,
+            self._pack_id,
+            part.start,
+            part.end,
+            *arguments,
+        )
+        return rows
+
+
+def _candidates(
+    rows: Sequence[asyncpg.Record], probe: EmbeddingVector, min_similarity: float
+) -> list[Candidate]:
+    if not rows:
+        return []
+    values = similarities(probe, np.stack([row["embedding"] for row in rows]))
+    return [
+        Candidate(row["face_no"], row["photo_no"], float(value))
+        for row, value, wanted in zip(rows, values, at_least(values, min_similarity), strict=True)
+        if wanted
+    ]
