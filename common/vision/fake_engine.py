@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.calibration import Calibration
 from common.errors import PackUnavailable
 from common.vision.fake_photos import MIN_SATURATION, PALETTE, POOR_SHOT, SHOTS, Command, shot_grey
 from common.vision.types import (
@@ -55,6 +56,7 @@ class FakeEngine:
             commercial_use=True,
             min_similarity=0.5,
             confident_similarity=0.75,
+            calibration=Calibration(0.0, (2 * self._prime) ** -0.5),
         )
 
     @property

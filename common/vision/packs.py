@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from common.calibration import Calibration
 from common.config import EngineSettings
 from common.errors import PackUnavailable
 from common.vision.pack_graph import DetectorGraph, RecogniserGraph, read_graph
@@ -47,6 +48,10 @@ class PackCard(BaseModel):
     """Cosine from which on a match is POSSIBLE. Default: by the dimension."""
     confident_similarity: Annotated[float | None, Field(ge=-1, le=1)] = None
     """Cosine from which on a match is CONFIDENT. Default: by the dimension."""
+    impostor_mean: Annotated[float | None, Field(ge=-1, le=1)] = None
+    """Mean of strangers' cosines. Default: by the dimension."""
+    impostor_sd: Annotated[float | None, Field(ge=0.001, le=1)] = None
+    """Standard deviation of strangers' cosines, in the upper tail. Default: by the dimension."""
 
 
 KNOWN_PACKS: Mapping[str, PackCard] = MappingProxyType(
@@ -217,6 +222,11 @@ def default_thresholds(dimension: int) -> tuple[float, float]:
     return (0.40, 0.50) if dimension >= _WIDE else (0.46, 0.52)
 
 
+def default_calibration(dimension: int) -> Calibration:
+    """The calibration of an ArcFace pack that states none."""
+    return Calibration(0.0, 0.07) if dimension >= _WIDE else Calibration(0.01, 0.12)
+
+
 def _describe(name: str, card: PackCard, recogniser: Path, graph: RecogniserGraph) -> Pack:
     lowest, confident = default_thresholds(graph.dimension)
     if card.min_similarity is not None:
@@ -232,6 +242,16 @@ def _describe(name: str, card: PackCard, recogniser: Path, graph: RecogniserGrap
         commercial_use=card.commercial_use,
         min_similarity=lowest,
         confident_similarity=max(lowest, confident),
+        calibration=_calibration(card, graph.dimension),
+    )
+
+
+def _calibration(card: PackCard, dimension: int) -> Calibration:
+    """What the card states, else the default."""
+    default = default_calibration(dimension)
+    return Calibration(
+        default.impostor_mean if card.impostor_mean is None else card.impostor_mean,
+        default.impostor_sd if card.impostor_sd is None else card.impostor_sd,
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.calibration import Calibration
 from common.errors import PackUnavailable
 from common.vision.quality import assess
 from common.vision.starter_mean import MEAN, SHARE
@@ -32,6 +33,8 @@ HOW_TO_GET_IT = "Install facepass-server with its `starter` extra, or name a mod
 # Measured over real photos and their variations, see docs/decisions/0006-starter-engine.md: between
 # the highest similarity of strangers and the lowest of clear photos of one person.
 MIN_SIMILARITY, CONFIDENT_SIMILARITY = 0.58, 0.66
+# Measured over 169 pairs of people, see docs/decisions/0010-calibration.md.
+CALIBRATION = Calibration(impostor_mean=0.17, impostor_sd=0.145)
 
 
 class StarterEngine:
@@ -60,6 +63,7 @@ class StarterEngine:
             commercial_use=True,
             min_similarity=MIN_SIMILARITY,
             confident_similarity=CONFIDENT_SIMILARITY,
+            calibration=CALIBRATION,
         )
 
     @property

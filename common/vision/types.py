@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from common.calibration import Calibration
+
 BgrImage = NDArray[np.uint8]
 """(H, W, 3) BGR, upright (EXIF orientation applied)."""
 
@@ -141,6 +143,8 @@ class Pack:
     """Default threshold: from here on a match is POSSIBLE."""
     confident_similarity: float
     """From here on a match is CONFIDENT."""
+    calibration: Calibration
+    """What strangers reach, for thresholds given as expected false matches."""
 
 
 class Engine(Protocol):

@@ -1,6 +1,7 @@
 """Model packs are told apart, described and identified by what is in their files."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from common.calibration import Calibration
 from common.config import EngineSettings
 from common.errors import PackUnavailable
 from common.vision import packs
 from common.vision.packs import (
     KNOWN_PACKS,
+    default_calibration,
     default_thresholds,
     find_pack,
     list_packs,
@@ -179,6 +182,14 @@ def test_fewer_dimensions_need_a_higher_threshold() -> None:
     assert narrow[0] < narrow[1] < 0.59 and wide[0] < wide[1] < 0.59
 
 
+def test_one_stated_figure_leaves_the_other_by_dimension(folder: Path) -> None:
+    pack = read_pack(folder).pack
+    default = default_calibration(pack.dimension)
+    assert pack.calibration == default
+    (folder / "facepass.json").write_text('{"impostor_sd": 0.05}')
+    assert read_pack(folder).pack.calibration == replace(default, impostor_sd=0.05)
+
+
 def test_one_stated_threshold_keeps_the_order(folder: Path) -> None:
     (folder / "facepass.json").write_text('{"confident_similarity": 0.3}')
     assert (read_pack(folder).pack.min_similarity, read_pack(folder).pack.confident_similarity) == (
@@ -196,12 +207,15 @@ def test_the_card_states_name_licence_and_thresholds(folder: Path) -> None:
         "commercial_use": True,
         "min_similarity": 0.3,
         "confident_similarity": 0.45,
+        "impostor_mean": 0.02,
+        "impostor_sd": 0.06,
     }
     (folder / "facepass.json").write_text(json.dumps(card))
     pack = read_pack(folder).pack
     assert pack.key.startswith("house-pack.2@")
     assert (pack.licence, pack.commercial_use) == ("Apache-2.0", True)
     assert (pack.min_similarity, pack.confident_similarity) == (0.3, 0.45)
+    assert pack.calibration == Calibration(0.02, 0.06)
 
 
 @pytest.mark.parametrize(
@@ -210,6 +224,8 @@ def test_the_card_states_name_licence_and_thresholds(folder: Path) -> None:
         ('{"min_similarity": 1.5}', "min_similarity"),
         ('{"min_similarity": "high"}', "min_similarity"),
         ('{"min_similarity": 0.6, "confident_similarity": 0.5}', "below"),
+        ('{"impostor_sd": 0}', "impostor_sd"),
+        ('{"impostor_mean": 2}', "impostor_mean"),
         ('{"licence": ""}', "licence"),
         ('{"license": "MIT"}', "license"),
         ('{"name": "two words"}', "name"),
