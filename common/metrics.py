@@ -57,6 +57,45 @@ class Metrics:
             ["usable"],
             registry=registry,
         )
+        self.searches = Counter(
+            "facepass_searches",
+            "Searches, by where the answer came from",
+            ["source"],
+            registry=registry,
+        )
+        self.gallery_searches = Counter(
+            "facepass_gallery_searches",
+            "Searches, by whether the event's gallery was in memory",
+            ["result"],
+            registry=registry,
+        )
+        self.gallery_fills = Counter(
+            "facepass_gallery_fills",
+            "Galleries read into memory, by outcome",
+            ["outcome"],
+            registry=registry,
+        )
+        self.gallery_fill_seconds = Histogram(
+            "facepass_gallery_fill_seconds",
+            "Time to read a gallery into memory",
+            buckets=_STAGE_BUCKETS,
+            registry=registry,
+        )
+        self.gallery_evictions = Counter(
+            "facepass_gallery_evictions",
+            "Galleries dropped from memory, by reason",
+            ["reason"],
+            registry=registry,
+        )
+        self.gallery_events = Gauge(
+            "facepass_gallery_events", "Galleries in memory", registry=registry
+        )
+        self.gallery_faces = Gauge(
+            "facepass_gallery_faces", "Templates in memory", registry=registry
+        )
+        self.gallery_bytes = Gauge(
+            "facepass_gallery_bytes", "Memory of the galleries, in bytes", registry=registry
+        )
 
 
 @contextmanager

@@ -3,7 +3,15 @@
 ALTER TABLE pack
     ADD COLUMN impostor_mean real NOT NULL DEFAULT 0, -- similarities of strangers, by the pack's calibration
     ADD COLUMN impostor_sd   real NOT NULL DEFAULT 0.07;
-UPDATE pack SET impostor_sd = greatest(0.07, 1 / sqrt(dimension));
+UPDATE pack
+   SET impostor_mean = CASE WHEN engine = 'starter' THEN 0.17
+                            WHEN engine = 'fake' OR dimension >= 256 THEN 0
+                            ELSE 0.01 END,
+       impostor_sd = CASE WHEN engine = 'starter' THEN 0.145
+                          WHEN engine = 'fake' THEN 1 / sqrt(dimension)
+                          WHEN dimension < 256 THEN 0.12
+                          ELSE 0.07 END;
+ALTER TABLE pack ALTER COLUMN impostor_mean DROP DEFAULT, ALTER COLUMN impostor_sd DROP DEFAULT;
 
 -- Faces below relation_mark are those of ev_<relation>.face, the others those of the shared table. Rows of an event that
 -- stand in the shared table below its mark are copies that are being removed: nobody may count them.

@@ -13,9 +13,11 @@ from common.rpc.server import RunningServer, serving
 from common.vision.types import Vision
 from searcher.compare import Compare
 from searcher.config import SearcherSettings
+from searcher.galleries import Galleries
 from searcher.probes import ProbeReader
 from searcher.search import Search
 from searcher.service import SearcherServicer
+from searcher.template_repository import TemplateRepository
 
 SERVICES = ("facepass.v1.Searcher",)
 
@@ -26,9 +28,10 @@ async def running(settings: SearcherSettings, vision: Vision) -> AsyncIterator[R
     async with open_database(settings.database) as database:
         metrics = Metrics()
         reader = EventReader(PackRegistry())
+        galleries = Galleries(TemplateRepository(database, reader), settings.gallery, metrics)
         probes = ProbeReader(vision, settings.searcher, settings.limits)
         servicer = SearcherServicer(
-            Search(database, reader, probes, vision.pack, metrics),
+            Search(database, reader, probes, vision.pack, galleries, metrics),
             Compare(database, reader, probes, vision.pack),
             probes,
             settings.searcher,
@@ -37,11 +40,14 @@ async def running(settings: SearcherSettings, vision: Vision) -> AsyncIterator[R
         def register(server: grpc.aio.Server) -> None:
             searcher_pb2_grpc.add_SearcherServicer_to_server(servicer, server)
 
-        async with serving(
-            settings.searcher,
-            metrics,
-            SERVICES,
-            register,
-            max_request_bytes=settings.limits.max_probe_bytes * settings.searcher.max_probes,
-        ) as server:
+        async with (
+            galleries.running(),
+            serving(
+                settings.searcher,
+                metrics,
+                SERVICES,
+                register,
+                max_request_bytes=settings.limits.max_probe_bytes * settings.searcher.max_probes,
+            ) as server,
+        ):
             yield server

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from common.db.events import EventReader
-from common.db.pool import Database
+from common.db.pool import Connection, Database
 from common.errors import PackMismatch
 from common.event import StoredPack
 from common.vision.types import Pack
@@ -15,8 +15,8 @@ from searcher.probes import (
     ProbeReading,
     read_embedding,
 )
-from searcher.repository import Gallery
-from searcher.search import Thresholds
+from searcher.repository import read_template
+from searcher.thresholds import Thresholds
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +53,21 @@ class Compare:
         similarity = None
         if one.embedding is not None and other.embedding is not None:
             similarity = float(one.embedding @ other.embedding)
-        thresholds = Thresholds(one_pack.min_similarity, one_pack.confident_similarity)
+        thresholds = Thresholds.of(one_pack)
         return Comparison(one, other, similarity, thresholds, one_pack.key)
 
     async def _read(self, probe: Probe, field: str) -> tuple[ProbeReading, Pack | StoredPack]:
         if isinstance(probe, ImageProbe):
             return await self._probes.image(probe, field), self._pack
         if isinstance(probe, FaceProbe):
-            async with self._database.snapshot() as connection:
-                event = await self._reader.get(connection, probe.name.photo.event)
-                embedding = await Gallery(connection, event).template(probe.name)
-            return ProbeReading(embedding), event.pack or self._pack
+            face = probe.name
+
+            async def work(connection: Connection) -> tuple[ProbeReading, Pack | StoredPack]:
+                event = await self._reader.get(connection, face.photo.event)
+                embedding = await read_template(connection, event, face)
+                return ProbeReading(embedding), event.pack or self._pack
+
+            return await self._database.read(work)
         own = StoredPack(
             0,
             self._pack.key,

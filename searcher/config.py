@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from common.config import CommonSettings, ServerSettings
+from common.config import MIB, CommonSettings, ServerSettings, SettingsBlock
 
 
 class SearcherServerSettings(ServerSettings):
@@ -18,7 +18,16 @@ class SearcherServerSettings(ServerSettings):
     """Most faces of one probe that are looked at, largest first."""
 
 
+class GallerySettings(SettingsBlock):
+    """Galleries in the query server's memory."""
+
+    memory_bytes: int = Field(default=1024 * MIB, ge=0, le=1024**4)
+    """Most memory for templates of events that were searched lately: about 1 KiB a face at 512
+    dimensions. Events beyond are searched in the database. 0: none is kept in memory."""
+
+
 class SearcherSettings(CommonSettings):
     """Everything that the query server reads."""
 
     searcher: SearcherServerSettings = SearcherServerSettings()
+    gallery: GallerySettings = GallerySettings()

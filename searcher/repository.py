@@ -1,6 +1,8 @@
-"""Templates in the database: candidates for a probe, and what to show of them."""
+"""One event's gallery as one snapshot of the database sees it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
 
 import asyncpg
 
@@ -14,29 +16,88 @@ from common.event import Event
 from common.names import FaceName
 from common.photo import Photo, StoredFace
 from common.vision.types import EmbeddingVector
+from searcher.block import Query
+from searcher.galleries import Galleries
+from searcher.hot_gallery import HotGallery
+from searcher.template_repository import read_changes
 
 SQL = load_queries("searcher")
 
 
-class Gallery:
-    """One event's templates, as one snapshot of the database sees them."""
+class Source(Enum):
+    """Where candidates came from. Values are the wire's, less the prefix."""
 
-    def __init__(self, connection: asyncpg.Connection, event: Event) -> None:
+    UNSPECIFIED = "UNSPECIFIED"
+    MEMORY = "MEMORY"
+    SCAN = "SCAN"
+    GRAPH = "GRAPH"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The candidates of each query, in no order, and where they came from."""
+
+    candidates: Sequence[Sequence[Candidate]]
+    source: Source
+
+
+class Gallery:
+    """Finds candidates in memory where the event is hot, else in the database."""
+
+    def __init__(self, connection: asyncpg.Connection, event: Event, galleries: Galleries) -> None:
         self._connection = connection
         self._event = event
+        self._galleries = galleries
+        self._faces = EventFaces(connection, event)
 
-    async def candidates(self, probe: EmbeddingVector, min_similarity: float) -> list[Candidate]:
-        """Every template of the event with at least this similarity to the probe, in no order."""
-        return await EventFaces(self._connection, self._event).exact(probe, min_similarity)
+    async def candidates(self, queries: Sequence[Query], *, exact: bool) -> Found:
+        """Every template of the event that is similar enough; `exact` rules the graph out."""
+        if self._event.pack is None or not queries:
+            return Found([], Source.UNSPECIFIED)
+        hot = self._galleries.get(self._event)
+        if hot is not None and await self._bring_up_to_date(hot):
+            return Found([self._known(some) for some in await hot.search(queries)], Source.MEMORY)
+        found, source = [], Source.SCAN
+        for query in queries:
+            nearest = None if exact else await self._by_graph(query)
+            if nearest is not None:
+                source = Source.GRAPH
+            found.append(nearest if nearest is not None else await self._by_scan(query))
+        return Found(found, source)
+
+    async def _bring_up_to_date(self, hot: HotGallery) -> bool:
+        """Apply what was committed since; False where that is no longer known."""
+        if hot.version < self._event.version:
+            async with hot.lock:
+                if hot.version < self._event.tombstone_floor:
+                    self._galleries.lost(hot)
+                    return False
+                if hot.version < self._event.version:
+                    hot.apply(
+                        await read_changes(
+                            self._connection, self._event, hot.next_face_no, hot.version
+                        )
+                    )
+            self._galleries.changed(hot)
+        return True
+
+    def _known(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+        """Without faces that came after the snapshot: another search may have brought them in."""
+        return [each for each in candidates if each.face_no < self._event.next_face_no]
+
+    async def _by_graph(self, query: Query) -> list[Candidate] | None:
+        if self._event.relation is None:
+            return None
+        return await self._faces.nearest(
+            query.probe, query.min_similarity, self._event.relation.ef_search
+        )
+
+    async def _by_scan(self, query: Query) -> list[Candidate]:
+        return await self._faces.exact(query.probe, query.min_similarity)
 
     async def template(self, name: FaceName) -> EmbeddingVector:
         """The template of an indexed face. Raises FaceNotFound."""
-        key, photo_id = self._event.name.key, name.photo.photo
-        photo_no = await self._connection.fetchval(SQL["photo_no"], key, photo_id)
-        found = await EventFaces(self._connection, self._event).template(name.face_no)
-        if found is None or found[0] != photo_no:
-            raise FaceNotFound(f"there is no face {name}", metadata={"face": str(name)})
-        return found[1]
+        return await read_template(self._connection, self._event, name)
 
     async def photos(self, numbers: Sequence[int]) -> dict[int, Photo]:
         """Photos by number, without their faces."""
@@ -47,4 +108,15 @@ class Gallery:
 
     async def faces(self, numbers: Sequence[int]) -> dict[int, StoredFace]:
         """Faces by number."""
-        return await EventFaces(self._connection, self._event).by_no(numbers)
+        return await self._faces.by_no(numbers)
+
+
+async def read_template(
+    connection: asyncpg.Connection, event: Event, name: FaceName
+) -> EmbeddingVector:
+    """The template of an indexed face. Raises FaceNotFound."""
+    photo_no = await connection.fetchval(SQL["photo_no"], event.name.key, name.photo.photo)
+    found = await EventFaces(connection, event).template(name.face_no)
+    if found is None or found[0] != photo_no:
+        raise FaceNotFound(f"there is no face {name}", metadata={"face": str(name)})
+    return found[1]

@@ -1,20 +1,23 @@
 """Searching one event: probes in, the event's photos of that person out."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from time import perf_counter
 
 from common.candidate import Candidate, Position
 from common.db.events import EventReader
-from common.db.pool import Database
+from common.db.pool import Connection, Database
 from common.errors import InvalidArgument
 from common.event import Event
 from common.metrics import Metrics
 from common.names import EventName
 from common.photo import Photo, StoredFace
 from common.vision.types import Pack
+from searcher import block
 from searcher.candidates import best_per_photo, nearest, page_of
+from searcher.galleries import Galleries
 from searcher.probes import (
     EmbeddingProbe,
     FaceProbe,
@@ -24,20 +27,21 @@ from searcher.probes import (
     ProbeReading,
     read_embedding,
 )
-from searcher.repository import Gallery
+from searcher.repository import Found, Gallery, Source
+from searcher.thresholds import Cut, Thresholds
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to search for. `min_similarity` None means the event's setting, or else the pack's
-    default."""
+    """What to search for. `exact` rules approximate answers out."""
 
     event: EventName
     probes: Sequence[Probe]
-    min_similarity: float | None
+    cut: Cut
     by_face: bool
+    exact: bool
     after: Position | None
     page_size: int
 
@@ -52,14 +56,6 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
-class Thresholds:
-    """From `min_similarity` on a match is POSSIBLE, from `confident_similarity` on CONFIDENT."""
-
-    min_similarity: float
-    confident_similarity: float
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """One page of a search's answer, and what it speaks for."""
 
@@ -70,6 +66,7 @@ class Answer:
     matches: Sequence[Match]
     more: bool
     total: int
+    source: Source
     probe_ms: float
     gallery_ms: float
 
@@ -79,12 +76,13 @@ class Search:
 
     def __init__(
         self, database: Database, reader: EventReader, probes: ProbeReader, pack: Pack,
-        metrics: Metrics,
+        galleries: Galleries, metrics: Metrics,
     ) -> None:  # fmt: skip
         self._database = database
         self._reader = reader
         self._probes = probes
         self._pack = pack
+        self._galleries = galleries
         self._metrics = metrics
 
     async def search(self, query: Query) -> Answer:
@@ -94,72 +92,72 @@ class Search:
         the search began is in it. Raises EventNotFound, FaceNotFound, PackMismatch,
         InvalidArgument, InvalidImage, Overloaded, ProcessingFailed.
         """
-        await self._check(query)
         started = perf_counter()
-        images = await self._read_images(query.probes)
+        images = await self._read_images(query)
         probe_ms = _ms_since(started)
         started = perf_counter()
-        async with self._database.snapshot() as connection:
-            event = await self._reader.get(connection, query.event)
-            gallery = Gallery(connection, event)
-            readings = [
-                images[i] if i in images else await self._resolve(gallery, event, i, probe)
-                for i, probe in enumerate(query.probes)
-            ]
-            thresholds = self._thresholds(event, query.min_similarity)
-            found = await _candidates(gallery, readings, thresholds.min_similarity)
-            if not query.by_face:
-                found = best_per_photo(found)
-            page, more = page_of(found, query.after, query.page_size)
-            matches = await _matches(gallery, page)
-        answer = Answer(
-            event,
-            event.pack.key if event.pack else self._pack.key,
-            thresholds,
-            readings,
-            matches,
-            more,
-            len(found),
-            probe_ms,
-            _ms_since(started),
-        )
+
+        async def work(connection: Connection) -> Answer:
+            return await self._answer(connection, query, images, probe_ms, started)
+
+        answer = await self._database.read(work)
         self._observe(answer)
         return answer
 
-    async def _check(self, query: Query) -> None:
-        """Refuse what cannot be answered before any model runs."""
-        async with self._database.snapshot() as connection:
-            event = await self._reader.get(connection, query.event)
-        for i, probe in enumerate(query.probes):
-            field = f"probes[{i}]"
-            if isinstance(probe, ImageProbe):
-                self._probes.check_pack(event.pack)
-            elif isinstance(probe, FaceProbe) and probe.name.photo.event != query.event:
-                raise InvalidArgument(f"{field}.face", f"is not a face of {query.event}")
-
-    async def _read_images(self, probes: Sequence[Probe]) -> dict[int, ProbeReading]:
-        return {
-            i: await self._probes.image(probe, f"probes[{i}]")
-            for i, probe in enumerate(probes)
-            if isinstance(probe, ImageProbe)
-        }
-
-    async def _resolve(
-        self, gallery: Gallery, event: Event, index: int, probe: Probe
-    ) -> ProbeReading:
-        if isinstance(probe, FaceProbe):
-            return ProbeReading(await gallery.template(probe.name))
-        assert isinstance(probe, EmbeddingProbe)
-        return read_embedding(probe, event.pack, f"probes[{index}].embedding")
-
-    def _thresholds(self, event: Event, asked: float | None) -> Thresholds:
+    async def _answer(
+        self,
+        connection: Connection,
+        query: Query,
+        images: Mapping[int, ProbeReading],
+        probe_ms: float,
+        started: float,
+    ) -> Answer:
+        event = await self._reader.get(connection, query.event)
+        gallery = Gallery(connection, event, self._galleries)
+        readings = [
+            images[i] if i in images else await _resolve(gallery, event, i, probe)
+            for i, probe in enumerate(query.probes)
+        ]
+        vectors = [reading.embedding for reading in readings if reading.embedding is not None]
         pack = event.pack or self._pack
-        lowest = asked or event.fields.settings.min_similarity or pack.min_similarity
-        return Thresholds(lowest, max(lowest, pack.confident_similarity))
+        thresholds = Thresholds.of_search(event, pack, query.cut, len(vectors))
+        found = await gallery.candidates(
+            [block.Query(vector, thresholds.min_similarity) for vector in vectors],
+            exact=query.exact,
+        )
+        candidates = _merged(found, by_face=query.by_face)
+        page, more = page_of(candidates, query.after, query.page_size)
+        return Answer(
+            event,
+            pack.key,
+            thresholds,
+            readings,
+            await _matches(gallery, page),
+            more,
+            len(candidates),
+            found.source,
+            probe_ms,
+            _ms_since(started),
+        )
+
+    async def _read_images(self, query: Query) -> dict[int, ProbeReading]:
+        """Refuse what cannot be answered before any model runs."""
+        images = [
+            (i, probe) for i, probe in enumerate(query.probes) if isinstance(probe, ImageProbe)
+        ]
+        for i, probe in enumerate(query.probes):
+            if isinstance(probe, FaceProbe) and probe.name.photo.event != query.event:
+                raise InvalidArgument(f"probes[{i}].face", f"is not a face of {query.event}")
+        if images:
+            async with self._database.snapshot() as connection:
+                event = await self._reader.get(connection, query.event)
+            self._probes.check_pack(event.pack)
+        return {i: await self._probes.image(probe, f"probes[{i}]") for i, probe in images}
 
     def _observe(self, answer: Answer) -> None:
         metrics = self._metrics
         metrics.matches.observe(answer.total)
+        metrics.searches.labels(answer.source.value).inc()
         metrics.stage_seconds.labels("probe").observe(answer.probe_ms / 1000)
         metrics.stage_seconds.labels("gallery").observe(answer.gallery_ms / 1000)
         for reading in answer.probes:
@@ -172,19 +170,22 @@ class Search:
                 "version": answer.event.version,
                 "probes": len(answer.probes),
                 "matches": answer.total,
+                "source": answer.source.value,
                 "gallery_ms": round(answer.gallery_ms, 2),
             },
         )
 
 
-async def _candidates(
-    gallery: Gallery, readings: Sequence[ProbeReading], min_similarity: float
-) -> list[Candidate]:
-    found: list[Candidate] = []
-    for reading in readings:
-        if reading.embedding is not None:
-            found += await gallery.candidates(reading.embedding, min_similarity)
-    return nearest(found)
+async def _resolve(gallery: Gallery, event: Event, index: int, probe: Probe) -> ProbeReading:
+    if isinstance(probe, FaceProbe):
+        return ProbeReading(await gallery.template(probe.name))
+    assert isinstance(probe, EmbeddingProbe)
+    return read_embedding(probe, event.pack, f"probes[{index}].embedding")
+
+
+def _merged(found: Found, *, by_face: bool) -> list[Candidate]:
+    candidates = nearest(chain.from_iterable(found.candidates))
+    return candidates if by_face else best_per_photo(candidates)
 
 
 async def _matches(gallery: Gallery, page: Sequence[Candidate]) -> list[Match]:

@@ -1,5 +1,6 @@
 """Searches on the wire: requests to domain values and back."""
 
+import math
 from typing import Any
 
 import grpc
@@ -25,7 +26,9 @@ from searcher.probes import (
     ProbeReading,
     SelfieAdvice,
 )
-from searcher.search import Answer, Match, Query, Search, Thresholds
+from searcher.repository import Source
+from searcher.search import Answer, Match, Query, Search
+from searcher.thresholds import Cut, Thresholds
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -90,8 +93,9 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
         return Query(
             parse_event(request.event, "event"),
             [_probe(probe, f"probes[{i}]") for i, probe in enumerate(request.probes)],
-            _min_similarity(request),
+            _cut(request),
             request.group_by == pb.GROUP_BY_FACE,
+            request.exact,
             _position(cursor),
             page_size(request.page_size, default=100, most=1000),
         )
@@ -112,12 +116,17 @@ def _position(cursor: tuple[int | float | str, ...] | None) -> Position | None:
     return float(cursor[0]), int(cursor[1]), int(cursor[2])
 
 
-def _min_similarity(request: pb.SearchRequest) -> float | None:
-    if not request.HasField("min_similarity"):
-        return None
-    if not 0 < request.min_similarity <= 1:
-        raise InvalidArgument("min_similarity", "must be in (0, 1]")
-    return request.min_similarity
+def _cut(request: pb.SearchRequest) -> Cut:
+    match request.WhichOneof("threshold"):
+        case "min_similarity":
+            if not 0 < request.min_similarity <= 1:
+                raise InvalidArgument("min_similarity", "must be in (0, 1]")
+            return Cut(min_similarity=request.min_similarity)
+        case "max_expected_false_matches":
+            if not 0 < request.max_expected_false_matches < math.inf:
+                raise InvalidArgument("max_expected_false_matches", "must be above 0")
+            return Cut(max_expected_false_matches=request.max_expected_false_matches)
+    return Cut()
 
 
 def _probe(message: pb.Probe, field: str) -> Probe:
@@ -152,13 +161,15 @@ def _answer_to_wire(answer: Answer, token: str) -> pb.SearchResponse:
         coverage=_coverage(answer.event),
         min_similarity=answer.thresholds.min_similarity,
         confident_similarity=answer.thresholds.confident_similarity,
-        exact=True,
+        exact=answer.source is not Source.GRAPH,
         pack=answer.pack,
         timings=pb.SearchTimings(
             queue_ms=sum(reading.queue_ms for reading in answer.probes),
             probe_ms=answer.probe_ms,
             gallery_ms=answer.gallery_ms,
         ),
+        source=enum_to_wire(pb.SearchSource, answer.source),
+        expected_false_matches=answer.thresholds.expected_false_matches,
     )
 
 

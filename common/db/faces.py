@@ -8,12 +8,14 @@ import asyncpg
 import numpy as np
 
 from common.candidate import Candidate
+from common.db.copy_stream import TemplateStream
 from common.db.photos import face_from_row
 from common.db.sql import load_queries
 from common.event import Event
 from common.names import MAX_FACE_NO
 from common.photo import StoredFace
 from common.similarity import SLACK, at_least, similarities
+from common.template_rows import TemplateRows
 from common.vision.types import EmbeddingVector
 
 SQL = load_queries("common.db")
@@ -115,26 +117,41 @@ class EventFaces:
             query = SQL["delete_faces"].replace("{faces}", table)
             await self._connection.execute(query, self._event.name.key, numbers)
 
-    async def copy_templates(self, start: int, output: Callable[[bytes], object]) -> None:
-        """Send the templates numbered from `start` on to `output` in Postgres' binary COPY format,
-        one stream for each place, in chunks: face_no and photo_no (int4), embedding (halfvec)."""
+    async def templates(
+        self, start: int, take: Callable[[TemplateRows], None], batch: int = 2048
+    ) -> None:
+        """Hand the templates numbered from `start` on to `take`, by binary COPY, `batch` at a
+        time."""
         for part in self.parts:
             first = max(start, part.start)
             if first < part.end:
+                stream = TemplateStream(self._dimension, take, batch)
                 await self._connection.copy_from_query(
                     part.query("copy_templates"),
                     self._event.name.key,
                     self._pack_id,
                     first,
                     part.end,
-                    output=output,
+                    output=stream.feed,
                     format="binary",
                 )
+                stream.finish()
+
+    async def deleted_since(self, version: int) -> list[int]:
+        """Numbers of the faces that were deleted after `version`, at least the event's
+        `tombstone_floor`."""
+        rows = await self._connection.fetch(SQL["tombstones"], self._event.name.key, version)
+        return [row["face_no"] for row in rows]
 
     @property
     def _pack_id(self) -> int:
         assert self._event.pack is not None
         return self._event.pack.pack_id
+
+    @property
+    def _dimension(self) -> int:
+        assert self._event.pack is not None
+        return self._event.pack.dimension
 
     async def _rows(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         return [row for part in self.parts for row in await self._fetch(part, query, arguments)]

@@ -1,8 +1,8 @@
 """The way to Postgres: one pool a process, and the one place where driver errors become ours."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Literal
+from typing import Literal, TypeAlias, TypeVar
 
 import asyncpg
 
@@ -19,6 +19,11 @@ _SERVER_SETTINGS = {
     "jit": "off",
     "max_parallel_workers_per_gather": "0",
 }
+Connection: TypeAlias = asyncpg.Connection
+T = TypeVar("T")
+# An event's own relation was replaced between the look at the event's row and the look into it.
+_REPLACED = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
+_ATTEMPTS = 5
 _AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
@@ -43,6 +48,18 @@ class Database:
         slow."""
         async with self._transaction("read_committed", readonly=False) as connection:
             yield connection
+
+    async def read(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """Do `work` in a snapshot; again in a new one where an event's own relation was replaced
+        meanwhile, so it must not change anything."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                async with self.snapshot() as connection:
+                    return await work(connection)
+            except _REPLACED:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        raise AssertionError
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[asyncpg.Connection]:

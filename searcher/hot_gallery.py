@@ -1,0 +1,113 @@
+"""One event's gallery in memory: a block, the version it is at, and one pass for all who wait."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from uuid import UUID
+
+from common.candidate import Candidate
+from common.event import Event
+from common.template_rows import TemplateRows
+from searcher.block import SEGMENT_FACES, Block, Query
+
+INLINE_FACES = 8_192
+"""Up to here a pass takes less time than handing it to a thread, per 512 dimensions."""
+_MOST_GAPS = 0.25
+
+Result = asyncio.Future[list[list[Candidate]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What happened to an event's faces between two versions."""
+
+    version: int
+    next_face_no: int
+    added: Sequence[TemplateRows]
+    deleted: Sequence[int]
+
+
+class HotGallery:
+    """All templates of one event at one version; moves forward only."""
+
+    def __init__(self, event: Event, executor: Executor) -> None:
+        """An empty gallery at version 0. `event` must have a pack."""
+        assert event.pack is not None
+        self._executor = executor
+        self._block = Block(event.pack.dimension)
+        self._inline = INLINE_FACES * 512 // event.pack.dimension
+        self._lock = asyncio.Lock()
+        self._waiting: list[tuple[Sequence[Query], Result]] = []
+        self._pass: asyncio.Task[None] | None = None
+        self.key = event.name.key
+        self.uid: UUID = event.uid
+        self.pack_id = event.pack.pack_id
+        self.version = -1
+        self.next_face_no = 0
+
+    @property
+    def size_bytes(self) -> int:
+        return self._block.size_bytes
+
+    @property
+    def faces(self) -> int:
+        return self._block.faces
+
+    @property
+    def worn(self) -> bool:
+        """Whether so many templates were removed that it should be filled anew."""
+        rows = self._block.rows
+        return rows > SEGMENT_FACES and rows - self._block.faces > _MOST_GAPS * rows
+
+    @property
+    def lock(self) -> asyncio.Lock:
+        """Held while the gallery is searched or changed."""
+        return self._lock
+
+    def extend(self, rows: TemplateRows) -> None:
+        """Add templates while nobody else knows the gallery."""
+        self._block.append(rows)
+
+    def apply(self, changes: Changes) -> None:
+        """Move on to a later version. The lock must be held, from before the changes were read."""
+        for rows in changes.added:
+            self._block.append(rows)
+        self._block.remove(changes.deleted)
+        self.version = changes.version
+        self.next_face_no = changes.next_face_no
+
+    async def search(self, queries: Sequence[Query]) -> list[list[Candidate]]:
+        """All candidates of each query. Searches that wait for a pass share the next one."""
+        if self._pass is None and not self._lock.locked() and self._block.rows <= self._inline:
+            return self._block.search(queries)
+        result: Result = asyncio.get_running_loop().create_future()
+        self._waiting.append((queries, result))
+        if self._pass is None:
+            self._pass = asyncio.create_task(self._search_waiting())
+        return await result
+
+    async def _search_waiting(self) -> None:
+        """A task of its own: a caller that goes away leaves neither the others nor the lock."""
+        try:
+            while self._waiting:
+                async with self._lock:
+                    together, self._waiting = self._waiting, []
+                    await self._search_together(together)
+        finally:
+            self._pass = None
+
+    async def _search_together(self, together: Sequence[tuple[Sequence[Query], Result]]) -> None:
+        queries = [query for some, _ in together for query in some]
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.run_in_executor(self._executor, self._block.search, queries)
+        except Exception as error:
+            for _, result in together:
+                if not result.done():
+                    result.set_exception(error)
+            return
+        for some, result in together:
+            mine, found = found[: len(some)], found[len(some) :]
+            if not result.done():
+                result.set_result(mine)

@@ -1,0 +1,59 @@
+"""Templates of a whole event, and what changed since a version."""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from uuid import UUID
+
+import asyncpg
+
+from common.db.events import EventReader
+from common.db.faces import EventFaces
+from common.db.pool import Database
+from common.db.sql import load_queries
+from common.event import Event
+from common.template_rows import TemplateRows
+from searcher.hot_gallery import Changes, HotGallery
+
+SQL = load_queries("searcher")
+
+
+class TemplateRepository:
+    """Reads templates for galleries."""
+
+    def __init__(self, database: Database, reader: EventReader) -> None:
+        self._database = database
+        self._reader = reader
+
+    async def read(self, event: Event, executor: Executor) -> HotGallery:
+        """A gallery of the event as it is now. Raises EventNotFound, DatabaseUnavailable."""
+
+        async def work(connection: asyncpg.Connection) -> HotGallery:
+            now = await self._reader.get(connection, event.name)
+            gallery = HotGallery(now, executor)
+            await EventFaces(connection, now).templates(0, gallery.extend)
+            gallery.apply(Changes(now.version, now.next_face_no, (), ()))
+            return gallery
+
+        return await self._database.read(work)
+
+    async def alive(self, keys: Sequence[int]) -> dict[int, UUID]:
+        """The uid of each of these events that still exists, by key."""
+
+        async def work(connection: asyncpg.Connection) -> dict[int, UUID]:
+            rows = await connection.fetch(SQL["alive_events"], keys)
+            return {row["event_id"]: row["uid"] for row in rows}
+
+        return await self._database.read(work)
+
+
+async def read_changes(
+    connection: asyncpg.Connection, event: Event, start: int, version: int
+) -> Changes:
+    """What happened to `event`, as the connection's snapshot sees it, since `version`, when its
+    faces were numbered below `start`."""
+    added: list[TemplateRows] = []
+    faces = EventFaces(connection, event)
+    if start < event.next_face_no:
+        await faces.templates(start, added.append)
+    deleted = await faces.deleted_since(version) if version < event.version else []
+    return Changes(event.version, event.next_face_no, added, deleted)
