@@ -108,11 +108,14 @@ class Galleries:
             async with self._filling:
                 with self._metrics.gallery_fill_seconds.time():
                     gallery = await self._repository.read(event, self._executor)
-        except FacePassError as error:
+        except Exception as error:
+            # Searches go on in the database, and the next one tries again.
             self._metrics.gallery_fills.labels("failed").inc()
+            known = isinstance(error, FacePassError)
             log.warning(
                 "gallery not filled",
-                extra={"action": "gallery_not_filled", "reason": error.reason},
+                extra={"action": "gallery_not_filled"},
+                exc_info=None if known else error,
             )
             return
         self._metrics.gallery_fills.labels("filled").inc()

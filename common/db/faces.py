@@ -127,7 +127,7 @@ class EventFaces:
             if first < part.end:
                 stream = TemplateStream(self._dimension, take, batch)
                 await self._connection.copy_from_query(
-                    part.query("copy_templates"),
+                    part.query("copy_templates").rstrip(";"),
                     self._event.name.key,
                     self._pack_id,
                     first,
