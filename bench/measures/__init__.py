@@ -1,0 +1,1 @@
+"""The measurements of `bench.search`, one subject a module."""

@@ -1,0 +1,63 @@
+"""What a search of an event in memory costs beyond its comparisons."""
+
+from functools import partial
+
+import faiss
+import numpy as np
+
+from bench.figures import Bar, Figure, Rounds, interleaved, median_time, milliseconds, ratio
+from bench.searches import CALLS_A_ROUND, LIMIT, Searches, of_round, time_of
+from bench.stage import Stage
+from bench.templates import DIMENSION, Templates
+
+_BARS = {"5k": None, "50k": Bar("<=", 1.5), "200k": Bar("<=", 1.2)}
+_ROUNDS = 7
+
+
+def measure(stage: Stage, hot: Searches) -> list[Figure]:
+    """A search less an empty call, over the bare library's search of the same templates."""
+    faiss.omp_set_num_threads(1)
+    return [figure for label, bar in _BARS.items() for figure in _event(stage, hot, label, bar)]
+
+
+def _event(stage: Stage, hot: Searches, label: str, bar: Bar | None) -> list[Figure]:
+    event, (probes, _) = stage.events[label], stage.views(label)
+    block = _Block(event.of(stage.population.templates))
+
+    def empty_time(number: int) -> float:
+        return median_time([hot.empty_call] * CALLS_A_ROUND)
+
+    ours, empty, bare = interleaved(
+        stage.sizes.repeats(_ROUNDS),
+        partial(time_of, hot, event, probes),
+        empty_time,
+        partial(block.time, probes),
+    )
+    net = Rounds([a - b for a, b in zip(ours.values, empty.values, strict=True)])
+    what = f"event of {label} faces: search less empty call"
+    above = Rounds([a - b for a, b in zip(net.values, bare.values, strict=True)])
+    note = "empty call: the health check on the same port"
+    return [
+        ratio(f"overhead_{label}", f"{what}, / library", net, bare, bar, note),
+        milliseconds(f"overhead_ms_{label}", f"{what}, less library", above),
+        milliseconds(f"library_ms_{label}", f"event of {label} faces: library", bare),
+        milliseconds(f"empty_call_ms_{label}", "empty call", empty),
+    ]
+
+
+class _Block:
+    """Templates as half floats in faiss."""
+
+    def __init__(self, templates: Templates) -> None:
+        half, product = faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+        self._index = faiss.IndexScalarQuantizer(DIMENSION, half, product)
+        self._index.add(np.ascontiguousarray(templates))
+
+    def time(self, probes: Templates, number: int) -> float:
+        """Median seconds of a search of one round."""
+        return median_time(
+            [
+                partial(self._index.search, probe[np.newaxis], LIMIT)
+                for probe in of_round(probes, number, CALLS_A_ROUND)
+            ]
+        )
