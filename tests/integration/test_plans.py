@@ -1,0 +1,193 @@
+"""How Postgres runs the queries of a search and of a commit: never more than one event's rows."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import numpy as np
+import pytest
+
+from common.db.codec import register_codecs
+from common.db.sql import load_queries
+from common.names import MAX_FACE_NO, EventName
+from standalone.embedded import Role
+
+D = 64
+EVENTS, LARGE = 400, 6000
+EVENT = EventName("event-7").key
+PROBE = np.full(D, D**-0.5, dtype=np.float32)
+ID = uuid4()
+
+FILL = f"""
+INSERT INTO event (event_id, name, uid, display_name, location, quality_filter, detail, pack_id)
+SELECT id, 'event-' || id, gen_random_uuid(), '', '', 'AUTO', 'STANDARD', 1
+  FROM generate_series(1, {EVENTS}) AS id;
+INSERT INTO photo (event_id, photo_no, photo_id, state, sha256, size_bytes, width, height,
+                   file_name, source_uri, attributes, unindexed, rejection_reason,
+                   rejection_message, version)
+SELECT id, no, 'photo-' || no, 'INDEXED', '', 1, 1, 1, '', '', '{{}}', '[]', '', '', 1
+  FROM generate_series(1, {EVENTS}) AS id, generate_series(1, 50) AS no;
+INSERT INTO face
+SELECT id, 1, no, (no - 1) % 50 + 1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0, 0,
+       '{{0,0,0,0,0,0,0,0,0,0}}',
+       ARRAY(SELECT random() - 0.5 + no * 0 FROM generate_series(1, {D}))::vector::halfvec
+  FROM generate_series(1, {EVENTS}) AS id,
+       generate_series(1, CASE id WHEN 1 THEN {LARGE} ELSE 50 END) AS no;
+INSERT INTO tombstone (event_id, version, face_no)
+SELECT id, no, no FROM generate_series(1, {EVENTS}) AS id, generate_series(1, 30) AS no;
+UPDATE event SET event_id = {EVENT} WHERE event_id = 7;
+UPDATE photo SET event_id = {EVENT} WHERE event_id = 7;
+UPDATE face SET event_id = {EVENT} WHERE event_id = 7;
+UPDATE tombstone SET event_id = {EVENT} WHERE event_id = 7;
+SELECT create_relation(1, {D});
+INSERT INTO ev_1.face SELECT * FROM face WHERE event_id = 1;
+SELECT index_relation(1, 16, 64);
+ANALYZE;
+"""
+
+SHARED: dict[str, list[object]] = {
+    "faces_by_no": [[1, 2, 3]],
+    "faces_of_photos": [[1, 2, 3]],
+    "templates_by_no": [[5]],
+    "similar_faces": [PROBE, 0.5],
+    "copy_templates": [],
+}
+"""Queries over {faces}, with what follows event, pack and range."""
+
+QUERIES: dict[str, dict[str, list[Any]]] = {
+    "common.db": {
+        "event_by_id": [EVENT],
+        "photos_by_no": [EVENT, [1, 2, 3]],
+        "tombstones": [EVENT, 29],
+    },
+    "searcher": {
+        "photo_no": [EVENT, "photo-3"],
+        "alive_events": [[EVENT, 1, 2]],
+    },
+    "indexer": {
+        "event_request": [EVENT],
+        "event_by_uid": [ID],
+        "list_events": ["event-1", 20],
+        "lock_event": [EVENT],
+        "update_event": [EVENT, "", "", None, None, "AUTO", "STANDARD", None],
+        "advance_event": [EVENT, 1, 1, 1, 0, 1, 1],
+        "delete_event": [EVENT],
+        "delete_event_photos": [EVENT],
+        "delete_event_faces": [EVENT],
+        "delete_event_tombstones": [EVENT],
+        "photos_by_id": [EVENT, ["photo-1", "photo-2"]],
+        "photo_digest": [EVENT, "photo-1"],
+        "list_photos": [EVENT, 10, None, 5],
+        "delete_photos": [EVENT, [1, 2]],
+    },
+}
+EVENT_DATA = {"event", "photo", "face", "tombstone"}
+
+
+@pytest.fixture(scope="module")
+def filled(postgres: Any, template: str) -> Iterator[str]:
+    name = "t_plans"
+    postgres.create_database(name, template=template)
+    yield postgres.dsn(Role.OWNER, name)
+    postgres.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+async def connection(filled: str) -> AsyncIterator[asyncpg.Connection]:
+    settings = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
+    connection = await asyncpg.connect(filled, server_settings=settings)
+    await register_codecs(connection)
+    await connection.execute(FILL)
+    yield connection
+    await connection.close()
+
+
+async def plan(
+    connection: asyncpg.Connection, query: str, *arguments: object
+) -> list[dict[str, Any]]:
+    """The nodes of a query's plan."""
+    text = await connection.fetchval(f"EXPLAIN (FORMAT JSON) {query}", *arguments)
+    return list(nodes(json.loads(text)[0]["Plan"]))
+
+
+def nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for child in node.get("Plans", ()):
+        yield from nodes(child)
+
+
+def walked(found: list[dict[str, Any]]) -> set[str]:
+    """Tables of event data that are read from end to end."""
+    return {node["Relation Name"] for node in found if node["Node Type"] == "Seq Scan"} & EVENT_DATA
+
+
+@pytest.mark.parametrize(
+    ("package", "name"), [(p, name) for p, queries in QUERIES.items() for name in queries]
+)
+async def test_queries_of_an_event_use_its_keys(
+    connection: asyncpg.Connection, package: str, name: str
+) -> None:
+    found = await plan(connection, load_queries(package)[name], *QUERIES[package][name])
+    assert walked(found) == set()
+
+
+@pytest.mark.parametrize("name", SHARED)
+async def test_queries_of_faces_use_the_primary_key(
+    connection: asyncpg.Connection, name: str
+) -> None:
+    query = load_queries("common.db")[name].replace("{faces}", "face")
+    found = await plan(connection, query, EVENT, 1, 0, MAX_FACE_NO, *SHARED[name])
+    assert walked(found) == set()
+    indexes = {node["Index Name"] for node in found if "Index Name" in node}
+    assert indexes <= {"face_pkey", "face_photo"} and indexes
+
+
+async def test_deletions_use_the_primary_key(connection: asyncpg.Connection) -> None:
+    for table in ("face", "ev_1.face"):
+        query = load_queries("common.db")["delete_faces"].replace("{faces}", table)
+        found = await plan(connection, query, 1, [3, 4])
+        assert walked(found) == set()
+
+
+async def test_the_nearest_come_by_the_graph(connection: asyncpg.Connection) -> None:
+    query = load_queries("common.db")["nearest_faces"].replace("{faces}", "ev_1.face")
+    found = await plan(connection, query, 1, PROBE, 100)
+    assert "face_embedding" in {node.get("Index Name") for node in found}
+    assert not any(node["Node Type"] in ("Sort", "Seq Scan") for node in found)
+
+
+async def test_a_plan_stays_the_same_however_often_it_runs(connection: asyncpg.Connection) -> None:
+    """A generic plan, tried from the sixth run on, would parse or scan more than needed."""
+    query = load_queries("common.db")["similar_faces"].replace("{faces}", "face")
+    statement = await connection.prepare(query)
+    for _ in range(10):
+        await statement.fetch(EVENT, 1, 0, MAX_FACE_NO, PROBE, 0.5)
+    plans = await connection.fetch(
+        "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement = $1", query
+    )
+    assert [tuple(row) for row in plans] == [(0, 10)]
+
+
+async def test_only_known_queries_are_left_out() -> None:
+    """A new query of event data is looked at here, or named as one that may take its time."""
+    told = {(package, name) for package, queries in QUERIES.items() for name in queries}
+    told |= {("common.db", name) for name in (*SHARED, "delete_faces", "nearest_faces")}
+    everything = {(p, name) for p in QUERIES for name in load_queries(p)}
+    assert everything - told == LEFT_OUT
+
+
+LEFT_OUT = {
+    # Control data, inserts, settings.
+    ("common.db", "packs"),
+    ("common.db", "pack_by_key"),
+    ("common.db", "insert_pack"),
+    ("common.db", "widen_graph_search"),
+    ("indexer", "insert_event"),
+    ("indexer", "insert_tombstones"),
+    ("indexer", "delete_event_ingest"),
+    ("indexer", "give_up_relations"),
+    ("indexer", "report_pending"),
+    ("indexer", "clear_pending"),
+}
