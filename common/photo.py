@@ -27,6 +27,15 @@ class PhotoInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundPhoto:
+    """What a search tells of a photo. width, height: of the upright photo, in pixels."""
+
+    info: PhotoInfo
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredFace:
     """One indexed face. `face_no` is its number within the event."""
 

@@ -26,7 +26,8 @@ class Query:
 
 
 class Block:
-    """Templates of one event, half precision. Not safe for use by two threads at a time."""
+    """Templates of one event, half precision. Searched by several threads or changed by one, never
+    both at a time."""
 
     def __init__(self, dimension: int) -> None:
         self._dimension = dimension
@@ -64,13 +65,22 @@ class Block:
 
     def search(self, queries: Sequence[Query]) -> list[list[Candidate]]:
         """All candidates of each query, in no order: one pass over the block for all of them."""
+        return self.search_part(queries, 0, 1)
+
+    def search_part(self, queries: Sequence[Query], part: int, parts: int) -> list[list[Candidate]]:
+        """As `search`, in one of `parts` parts of the block, which several threads may search at a
+        time."""
         found: list[list[Candidate]] = [[] for _ in queries]
-        if self._segments:
-            probes = np.ascontiguousarray([query.probe for query in queries], dtype=np.float32)
-            for segment in self._segments:
-                for candidates, more in zip(found, segment.search(probes, queries), strict=True):
-                    candidates.extend(more)
+        probes = np.ascontiguousarray([query.probe for query in queries], dtype=np.float32)
+        for segment in self._segments[part::parts]:
+            for candidates, more in zip(found, segment.search(probes, queries), strict=True):
+                candidates.extend(more)
         return found
+
+    @property
+    def segments(self) -> int:
+        """How many parts are worth a thread each."""
+        return len(self._segments)
 
 
 class _Segment:

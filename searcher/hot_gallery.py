@@ -1,9 +1,11 @@
 """One event's gallery in memory: a block, the version it is at, and one pass for all who wait."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import chain
 from uuid import UUID
 
 from common.candidate import Candidate
@@ -14,6 +16,8 @@ from searcher.block import SEGMENT_FACES, Block, Query
 INLINE_FACES = 8_192
 """Up to here a pass takes less time than handing it to a thread, per 512 dimensions."""
 _MOST_GAPS = 0.25
+_THREADS = min(os.cpu_count() or 1, 4)
+"""Threads of one pass: a large block takes as much less time as there are idle cores."""
 
 Result = asyncio.Future[list[list[Candidate]]]
 
@@ -99,9 +103,8 @@ class HotGallery:
 
     async def _search_together(self, together: Sequence[tuple[Sequence[Query], Result]]) -> None:
         queries = [query for some, _ in together for query in some]
-        loop = asyncio.get_running_loop()
         try:
-            found = await loop.run_in_executor(self._executor, self._block.search, queries)
+            found = await self._search_in_threads(queries)
         except Exception as error:
             for _, result in together:
                 if not result.done():
@@ -111,3 +114,14 @@ class HotGallery:
             mine, found = found[: len(some)], found[len(some) :]
             if not result.done():
                 result.set_result(mine)
+
+    async def _search_in_threads(self, queries: Sequence[Query]) -> list[list[Candidate]]:
+        parts = max(1, min(self._block.segments, _THREADS))
+        loop = asyncio.get_running_loop()
+        found = await asyncio.gather(
+            *(
+                loop.run_in_executor(self._executor, self._block.search_part, queries, part, parts)
+                for part in range(parts)
+            )
+        )
+        return [list(chain.from_iterable(some)) for some in zip(*found, strict=True)]

@@ -9,12 +9,12 @@ import asyncpg
 from common.candidate import Candidate
 from common.db.events import SQL as COMMON_SQL
 from common.db.faces import EventFaces
-from common.db.photos import photo_from_row
+from common.db.photos import found_photo_from_row
 from common.db.sql import load_queries
 from common.errors import FaceNotFound
 from common.event import Event
 from common.names import FaceName
-from common.photo import Photo, StoredFace
+from common.photo import FoundPhoto, StoredFace
 from common.vision.types import EmbeddingVector
 from searcher.block import Query
 from searcher.galleries import Galleries
@@ -99,12 +99,12 @@ class Gallery:
         """The template of an indexed face. Raises FaceNotFound."""
         return await read_template(self._connection, self._event, name)
 
-    async def photos(self, numbers: Sequence[int]) -> dict[int, Photo]:
-        """Photos by number, without their faces."""
+    async def photos(self, numbers: Sequence[int]) -> dict[int, FoundPhoto]:
+        """Photos by number."""
         rows = await self._connection.fetch(
             COMMON_SQL["photos_by_no"], self._event.name.key, numbers
         )
-        return {row["photo_no"]: photo_from_row(row) for row in rows}
+        return {row["photo_no"]: found_photo_from_row(row) for row in rows}
 
     async def faces(self, numbers: Sequence[int]) -> dict[int, StoredFace]:
         """Faces by number."""

@@ -13,7 +13,7 @@ from common.errors import InvalidArgument
 from common.event import Event
 from common.metrics import Metrics
 from common.names import EventName
-from common.photo import Photo, StoredFace
+from common.photo import FoundPhoto, StoredFace
 from common.vision.types import Pack
 from searcher import block
 from searcher.candidates import best_per_photo, nearest, page_of
@@ -51,7 +51,7 @@ class Match:
     """One entry of the answer."""
 
     candidate: Candidate
-    photo: Photo
+    photo: FoundPhoto
     face: StoredFace
 
 

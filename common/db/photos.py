@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import asyncpg
 import numpy as np
 
-from common.photo import Photo, PhotoInfo, PhotoState, StoredFace
+from common.photo import FoundPhoto, Photo, PhotoInfo, PhotoState, StoredFace
 from common.vision.types import Box, Detection, Face, FaceReason, Quality
 
 
@@ -30,17 +30,26 @@ def face_from_row(row: asyncpg.Record) -> StoredFace:
     )
 
 
+def found_photo_from_row(row: asyncpg.Record) -> FoundPhoto:
+    """A row of the query `photos_by_no`."""
+    return FoundPhoto(_info(row), row["width"], row["height"])
+
+
+def _info(row: asyncpg.Record) -> PhotoInfo:
+    return PhotoInfo(
+        row["photo_id"],
+        row["file_name"],
+        row["source_uri"],
+        row["capture_time"],
+        json.loads(row["attributes"]),
+    )
+
+
 def photo_from_row(row: asyncpg.Record, faces: Iterable[StoredFace] = ()) -> Photo:
     """A row of `photo` with its faces, largest first."""
     return Photo(
         photo_no=row["photo_no"],
-        info=PhotoInfo(
-            row["photo_id"],
-            row["file_name"],
-            row["source_uri"],
-            row["capture_time"],
-            json.loads(row["attributes"]),
-        ),
+        info=_info(row),
         state=PhotoState(row["state"]),
         sha256=row["sha256"],
         size_bytes=row["size_bytes"],

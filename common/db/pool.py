@@ -68,6 +68,13 @@ class Database:
             yield connection
 
     @asynccontextmanager
+    async def copying(self) -> AsyncIterator[asyncpg.Connection]:
+        """A transaction in which every query sees the same state, for writing what was read to
+        where nobody else writes."""
+        async with self._transaction("repeatable_read", readonly=False) as connection:
+            yield connection
+
+    @asynccontextmanager
     async def _transaction(
         self, isolation: Literal["read_committed", "repeatable_read"], *, readonly: bool
     ) -> AsyncIterator[asyncpg.Connection]:
@@ -81,6 +88,11 @@ class Database:
             raise DatabaseUnavailable("the database is not available; try again") from error
 
 
+async def _nothing_to_reset(_: asyncpg.Connection) -> None:
+    """Settings are made for one transaction only, so there is no need to ask Postgres to reset
+    them."""
+
+
 @asynccontextmanager
 async def open_database(settings: DatabaseSettings) -> AsyncIterator[Database]:
     """Connect to Postgres for as long as the context lasts. Raises SetupError when that fails."""
@@ -90,6 +102,7 @@ async def open_database(settings: DatabaseSettings) -> AsyncIterator[Database]:
             min_size=1,
             max_size=settings.pool_size,
             init=register_codecs,
+            reset=_nothing_to_reset,
             command_timeout=settings.statement_timeout_s,
             server_settings=_SERVER_SETTINGS
             | {"statement_timeout": str(int(settings.statement_timeout_s * 1000))},

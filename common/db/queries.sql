@@ -25,7 +25,9 @@ ON CONFLICT (key) DO NOTHING;
 
 -- photos_by_no --
 -- $1 event_id, $2 photo numbers.
-SELECT * FROM photo WHERE event_id = $1 AND photo_no = ANY ($2::int[]);
+SELECT photo_no, photo_id, file_name, source_uri, capture_time, attributes, width, height
+  FROM photo
+ WHERE event_id = $1 AND photo_no = ANY ($2::int[]);
 
 -- The queries below read {faces}: the shared table with the range of the numbers that stand there, or an event's own
 -- relation with its range. $1 event_id, $2 pack_id, $3 first face number, $4 face number to end before, in all of them.
