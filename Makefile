@@ -15,7 +15,7 @@ SELFIE ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run demo test test-full coverage check lint types format protos protos-check \
-  proto-lint proto-breaking buf docs docs-check locks clean
+  proto-lint proto-breaking buf docs docs-check bench bench-search locks clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -81,6 +81,12 @@ docs: setup ## Write docs/configuration.md and deploy/env.example from the setti
 
 docs-check: setup ## Fail when they are stale.
 	$(BIN)/python tools/configuration.py --check
+
+bench: setup ## Run every benchmark and write docs/benchmarks.md.
+	$(BIN)/python -m bench.page
+
+bench-search: setup ## Measure search and storage against one global HNSW: about ten minutes.
+	$(BIN)/python -m bench.search
 
 locks: setup ## Resolve requirements/dev.lock again.
 	$(BIN)/pip install --quiet uv

@@ -1,11 +1,12 @@
 -- B3 and B4: one table of all events with one graph.
 
 -- create --
+-- Its vectors are stored apart, so the table alone looks too small to Postgres for a second process at the build.
 CREATE TABLE baseline (
     event_id  bigint NOT NULL,
     face_no   integer NOT NULL,
     embedding vector(512) NOT NULL
-);
+) WITH (parallel_workers = 1);
 
 -- memory --
 -- The graph must fit, or the build takes five times as long.

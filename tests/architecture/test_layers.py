@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("client/facepass", "common", "indexer", "searcher", "standalone", "demo")
+FOLDERS = ("client/facepass", "common", "indexer", "searcher", "standalone", "demo", "bench")
 GENERATED = ROOT / "client/facepass/v1"
 
 ALLOWED = {
@@ -18,12 +18,13 @@ ALLOWED = {
     "searcher": {"searcher", "common", "facepass"},
     "standalone": {"standalone", "indexer", "searcher", "common", "facepass"},
     "demo": {"demo", "facepass"},
+    "bench": {"bench", "standalone", "indexer", "searcher", "common", "facepass"},
 }
 
 # Who may import what: files whose path starts, or whose name ends, like this.
-ASYNCPG = ("common/db/", "repository.py")
+ASYNCPG = ("common/db/", "repository.py", "bench/baselines/")
 RUNTIMES = ("common/vision/",)
-WIRE = ("client/", "common/rpc/", "service.py", "app.py")
+WIRE = ("client/", "demo/", "bench/", "common/rpc/", "service.py", "app.py")
 VISION_ONLY = ("onnxruntime", "onnx", "insightface.model_zoo", "_dlib_pybind11", "dlib")
 
 # Postgres' own administration (roles, databases, the ledger of migrations) takes no parameters;
@@ -47,6 +48,7 @@ ENVIRONMENT = (
     "common/vision/worker_process.py",
     "standalone/data_dir.py",
     "standalone/system_user.py",
+    "bench/ground.py",
     "config.py",
 )
 
@@ -136,7 +138,7 @@ def test_generated_messages_stay_at_the_wire() -> None:
     wrong = [
         f"{place(path)}: {module}"
         for path in sources()
-        if package(path) != "demo" and not belongs(path, WIRE)
+        if not belongs(path, WIRE)
         for module in imported(path)
         if re.search(r"_pb2(_grpc)?(\.|$)", module)
     ]
