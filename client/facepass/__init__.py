@@ -26,7 +26,7 @@ from facepass.errors import (
     Unavailable,
     from_status,
 )
-from facepass.options import EventFields, IndexOptions
+from facepass.options import EventFields, IndexOptions, SearchOptions
 from facepass.photos import Folder, PhotoSource, folder, photo_id_of
 from facepass.probes import ProbeLike, probe
 from facepass.sync import Client
@@ -49,6 +49,7 @@ __all__ = [
     "PhotoSource",
     "ProbeLike",
     "ResourceExhausted",
+    "SearchOptions",
     "Unavailable",
     "UploadLimits",
     "__version__",

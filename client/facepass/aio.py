@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TypeVar, Unpack
@@ -12,7 +12,15 @@ import grpc
 from facepass import channel
 from facepass.errors import from_rpc_error
 from facepass.names import event_id, event_name, photo_name
-from facepass.options import EventFields, IndexOptions, event_message, index_config, update_mask
+from facepass.options import (
+    EventFields,
+    IndexOptions,
+    SearchOptions,
+    event_message,
+    index_config,
+    search_request,
+    update_mask,
+)
 from facepass.photos import PhotoSource
 from facepass.probes import ProbeLike, face_name, probe
 from facepass.upload import Photos, Upload
@@ -199,17 +207,16 @@ class AsyncClient:
         self,
         event: str,
         *probes: ProbeLike,
-        min_similarity: float | None = None,
-        group_by: searcher_pb2.GroupBy = searcher_pb2.GROUP_BY_PHOTO,
         limit: int | None = None,
+        **options: Unpack[SearchOptions],
     ) -> searcher_pb2.SearchResponse:
         """Find the person of the probes; all matches, or the `limit` most similar ones.
 
         All pages are put together: the first page's answer with the matches of all of them. Its
         `next_page_token` is empty, `total_matches` counts those beyond the limit too.
         """
-        wanted = LARGEST_PAGE if limit is None else min(limit, LARGEST_PAGE)
-        request = await _search_request(event, probes, min_similarity, group_by, wanted)
+        request = await search_request(event, probes, options)
+        request.page_size = LARGEST_PAGE if limit is None else min(limit, LARGEST_PAGE)
         answer: searcher_pb2.SearchResponse | None = None
         async for page in self._pages(self._searcher.Search, request):
             if answer is None:
@@ -228,14 +235,13 @@ class AsyncClient:
         self,
         event: str,
         *probes: ProbeLike,
-        min_similarity: float | None = None,
-        group_by: searcher_pb2.GroupBy = searcher_pb2.GROUP_BY_PHOTO,
         page_size: int = 0,
         page_token: str = "",
+        **options: Unpack[SearchOptions],
     ) -> searcher_pb2.SearchResponse:
         """Return one page of a search; for a following page everything else must be the same."""
-        request = await _search_request(event, probes, min_similarity, group_by, page_size)
-        request.page_token = page_token
+        request = await search_request(event, probes, options)
+        request.page_size, request.page_token = page_size, page_token
         return await self._call(self._searcher.Search, request)
 
     async def compare_faces(
@@ -271,21 +277,3 @@ class AsyncClient:
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
-
-
-async def _search_request(
-    event: str,
-    probes: Sequence[ProbeLike],
-    min_similarity: float | None,
-    group_by: searcher_pb2.GroupBy,
-    page_size: int,
-) -> searcher_pb2.SearchRequest:
-    request = searcher_pb2.SearchRequest(
-        event=event_name(event),
-        probes=[await probe(each) for each in probes],
-        group_by=group_by,
-        page_size=page_size,
-    )
-    if min_similarity is not None:
-        request.min_similarity = min_similarity
-    return request

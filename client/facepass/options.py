@@ -1,14 +1,15 @@
-"""What callers may say of events and of indexing, as keyword arguments."""
+"""What callers may say of events, of indexing and of searches, as keyword arguments."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TypedDict
 
 from google.protobuf import duration_pb2, field_mask_pb2
 
 from facepass.names import event_name
+from facepass.probes import ProbeLike, probe
 from facepass.times import timestamp
-from facepass.v1 import events_pb2, indexer_pb2, types_pb2
+from facepass.v1 import events_pb2, indexer_pb2, searcher_pb2, types_pb2
 
 _SETTINGS = ("quality_filter", "detail", "min_similarity")
 
@@ -40,6 +41,20 @@ class IndexOptions(TypedDict, total=False):
     quality_filter: types_pb2.QualityFilter
     detail: types_pb2.Detail
     max_faces: int
+
+
+class SearchOptions(TypedDict, total=False):
+    """How to search; see `SearchRequest` in searcher.proto.
+
+    Of `min_similarity` and `max_expected_false_matches` only one may be given; with neither, or
+    None, the event's setting or else the pack's default counts.
+    exact: compare every face of the event, however large it is.
+    """
+
+    min_similarity: float | None
+    max_expected_false_matches: float | None
+    group_by: searcher_pb2.GroupBy
+    exact: bool
 
 
 def event_message(event: str, fields: EventFields) -> events_pb2.Event:
@@ -85,4 +100,22 @@ def index_config(event: str, options: IndexOptions) -> indexer_pb2.IndexPhotosCo
         quality_filter=options.get("quality_filter", types_pb2.QUALITY_FILTER_UNSPECIFIED),
         detail=options.get("detail", types_pb2.DETAIL_UNSPECIFIED),
         max_faces=options.get("max_faces", 0),
+    )
+
+
+async def search_request(
+    event: str, probes: Sequence[ProbeLike], options: SearchOptions
+) -> searcher_pb2.SearchRequest:
+    """Make a search without its page. Raises ValueError for options that do not fit."""
+    min_similarity = options.get("min_similarity")
+    max_false_matches = options.get("max_expected_false_matches")
+    if min_similarity is not None and max_false_matches is not None:
+        raise ValueError("give min_similarity or max_expected_false_matches, not both")
+    return searcher_pb2.SearchRequest(
+        event=event_name(event),
+        probes=[await probe(each) for each in probes],
+        min_similarity=min_similarity,
+        max_expected_false_matches=max_false_matches,
+        group_by=options.get("group_by", searcher_pb2.GROUP_BY_PHOTO),
+        exact=options.get("exact", False),
     )

@@ -82,6 +82,21 @@ async def test_an_answer_as_json_and_a_search_with_one_of_its_faces(
     assert "in party" in capsys.readouterr().out
 
 
+async def test_a_search_by_the_strangers_that_it_puts_up_with(
+    run: Run, selfies: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search = ["search", str(selfies / "ann.jpg"), "--event", "party"]
+    assert await run(*search, "--max-false-matches", "0.001", "--exact", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["exact"] is True
+    assert answer["expected_false_matches"] == pytest.approx(0.001)
+    assert await run(*search, "--max-false-matches", "2") == 0
+    assert "Expect about 2 strangers" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        await run(*search, "--max-false-matches", "1", "--min-similarity", "0.5")
+    assert "not allowed with" in capsys.readouterr().err
+
+
 async def test_which_face_of_a_selfie_was_used_is_said_and_can_be_chosen(
     run: Run, selfies: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

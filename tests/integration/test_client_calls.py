@@ -154,6 +154,19 @@ async def test_pages_are_put_together(client: AsyncClient, party: str) -> None:
     assert found == list(every.matches)
 
 
+async def test_a_threshold_by_strangers_to_expect(client: AsyncClient, party: str) -> None:
+    selfie = fake_photo([ANN], shot=3)
+    strict = await client.search(party, selfie, max_expected_false_matches=0.001, exact=True)
+    assert strict.expected_false_matches == pytest.approx(0.001)
+    assert (strict.exact, strict.coverage.version) == (True, 3)
+    assert strict.source in (searcher_pb2.SEARCH_SOURCE_SCAN, searcher_pb2.SEARCH_SOURCE_MEMORY)
+    loose = await client.search_page(party, selfie, max_expected_false_matches=0.1)
+    assert loose.min_similarity < strict.min_similarity
+    with pytest.raises(InvalidArgument) as refused:
+        await client.search(party, selfie, max_expected_false_matches=0.0)
+    assert [field for field, _ in refused.value.violations] == ["max_expected_false_matches"]
+
+
 async def test_two_faces_are_compared(client: AsyncClient) -> None:
     same = await client.compare_faces(fake_photo([ANN], shot=1), fake_photo([ANN], shot=2))
     assert same.tier == searcher_pb2.MATCH_TIER_CONFIDENT

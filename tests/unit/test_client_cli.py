@@ -50,6 +50,30 @@ def test_what_is_no_duration(text: str) -> None:
         values.duration(text)
 
 
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf"])
+def test_what_is_no_number_above_0(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        values.above_0(text)
+
+
+def test_strangers_are_told_of_when_there_is_one_to_expect() -> None:
+    answer = searcher_pb2.SearchResponse(
+        total_matches=9, min_similarity=0.4, expected_false_matches=1.2
+    )
+    assert words.answer_lines(answer) == ["Expect about 1 stranger from similarity 0.40 on."]
+    answer.expected_false_matches = 0.1
+    assert words.answer_lines(answer) == []
+    assert words.answer_lines(searcher_pb2.SearchResponse(expected_false_matches=3)) == []
+
+
+def test_where_an_answer_came_from_is_told_when_it_may_miss_something() -> None:
+    for source in searcher_pb2.SearchSource.values():
+        lines = words.answer_lines(searcher_pb2.SearchResponse(source=source))  # type: ignore[arg-type]
+        assert ["--exact" in line for line in lines] == (
+            [True] if source == searcher_pb2.SEARCH_SOURCE_GRAPH else []
+        )
+
+
 def test_times_have_a_zone() -> None:
     assert values.time("2026-07-01T18:00Z").tzinfo == UTC
     assert values.time("2026-07-01T18:00").tzinfo is not None

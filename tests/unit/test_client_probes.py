@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from facepass import EventFields, ProbeLike, probe
 from facepass.names import event_id, event_name, photo_id, photo_name
-from facepass.options import event_message, index_config, update_mask
+from facepass.options import event_message, index_config, search_request, update_mask
 from facepass.v1 import indexer_pb2, searcher_pb2, types_pb2
 
 FACE = "events/party/photos/a.jpg/faces/3"
@@ -88,3 +88,21 @@ def test_lifetimes() -> None:
 )
 def test_replacing_is_asked_for(options: Any, policy: indexer_pb2.ConflictPolicy) -> None:
     assert index_config("party", options).conflict_policy == policy
+
+
+async def test_a_search_says_what_was_asked_and_no_more() -> None:
+    bare = await search_request("party", [FACE], {})
+    assert bare.WhichOneof("threshold") is None
+    assert (bare.event, bare.exact) == ("events/party", False)
+    told = await search_request("party", [FACE], {"max_expected_false_matches": 0.5, "exact": True})
+    assert told.WhichOneof("threshold") == "max_expected_false_matches"
+    assert told.exact
+    given = await search_request("party", [FACE], {"min_similarity": 0.25})
+    assert given.WhichOneof("threshold") == "min_similarity"
+
+
+async def test_a_search_has_one_threshold() -> None:
+    with pytest.raises(ValueError, match="not both"):
+        await search_request(
+            "party", [FACE], {"min_similarity": 0.4, "max_expected_false_matches": 0.1}
+        )

@@ -18,6 +18,7 @@ examples:
   facepass search selfie.jpg --event party
   facepass search front.jpg side.jpg --event party          two selfies of the same person
   facepass search selfie.jpg --event party --html found.html
+  facepass search selfie.jpg --event party --max-false-matches 0.1
   facepass search --face events/party/photos/a.jpg/faces/1  everyone who looks like this face
   facepass search selfie.jpg --event party --json | jq -r '.matches[].source_uri'
 
@@ -41,11 +42,21 @@ def register(commands: Subcommands, shared: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--face", metavar="NAME", help="search with an indexed face")
     parser.add_argument("--event", metavar="EVENT", help="where to search (that of --face)")
-    parser.add_argument(
+    threshold = parser.add_mutually_exclusive_group()
+    threshold.add_argument(
         "--min-similarity",
         metavar="X",
         type=values.similarity,
         help="lowest similarity to answer with, above 0 and at most 1 (the event's setting)",
+    )
+    threshold.add_argument(
+        "--max-false-matches",
+        metavar="X",
+        type=values.above_0,
+        help="most strangers to expect among the matches: 0.1 is one in ten searches",
+    )
+    parser.add_argument(
+        "--exact", action="store_true", help="compare every face, however large the event is"
     )
     parser.add_argument(
         "--face-index",
@@ -64,7 +75,14 @@ def run(client: Client, args: argparse.Namespace) -> int:
     event = args.event or (args.face.split("/")[1] if args.face else None)
     if event is None:
         raise ValueError("say where to search with --event")
-    answer = client.search(event, *probes, min_similarity=args.min_similarity, limit=args.limit)
+    answer = client.search(
+        event,
+        *probes,
+        min_similarity=args.min_similarity,
+        max_expected_false_matches=args.max_false_matches,
+        exact=args.exact,
+        limit=args.limit,
+    )
     if args.json:
         print_json(answer)
     else:
@@ -100,6 +118,8 @@ def _show(answer: searcher_pb2.SearchResponse, event: str, names: list[str]) -> 
         row = f"{match.similarity:.2f}  {words.tier(match.tier):<9}  {_where(match):<{width}}"
         say(f"  {row}  {_source(match)}".rstrip())
     if usable:
+        for line in words.answer_lines(answer):
+            note(line)
         note(coverage_line(answer.coverage))
 
 

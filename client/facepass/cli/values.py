@@ -1,6 +1,7 @@
 """Values on the command line."""
 
 import argparse
+import math
 import re
 from datetime import datetime, timedelta
 
@@ -23,6 +24,14 @@ def similarity(text: str) -> float:
     value = float(text)
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 1")
+    return value
+
+
+def above_0(text: str) -> float:
+    """Read a number above 0."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
     return value
 
 

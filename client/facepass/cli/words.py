@@ -68,3 +68,15 @@ def probe_lines(
     several = searcher_pb2.SELFIE_ADVICE_SEVERAL_FACES
     lines += [f"{name}: {each}" for each in advice([a for a in result.advice if a != several])]
     return lines
+
+
+def answer_lines(answer: searcher_pb2.SearchResponse) -> list[str]:
+    """Say what is worth knowing of the matches; nothing where they are all, and no strangers."""
+    lines = []
+    strangers = round(answer.expected_false_matches)
+    if answer.total_matches and strangers:
+        expected = counted(strangers, "stranger")
+        lines.append(f"Expect about {expected} from similarity {answer.min_similarity:.2f} on.")
+    if answer.source == searcher_pb2.SEARCH_SOURCE_GRAPH:
+        lines.append("Approximate, by the event's graph; --exact compares every face.")
+    return lines
