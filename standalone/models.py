@@ -72,7 +72,7 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def _describe(files: PackFiles) -> None:
-    pack = files.pack
+    pack, strangers = files.pack, files.pack.calibration
     size = "x".join(map(str, files.detector_input)) if files.detector_input else "any size"
     for label, value in (
         ("Pack", pack.key),
@@ -83,5 +83,6 @@ def _describe(files: PackFiles) -> None:
         ("Commercial", "allowed" if pack.commercial_use else "not allowed, as far as is known"),
         ("Possible", f"from similarity {pack.min_similarity:.2f}"),
         ("Confident", f"from similarity {pack.confident_similarity:.2f}"),
+        ("Strangers", f"similarity {strangers.impostor_mean:.3g} ± {strangers.impostor_sd:.3g}"),
     ):
         print(f"{label + ':':12} {value}")

@@ -317,3 +317,4 @@ def test_model_is_described(packs_dir: Path) -> None:
     told = command("models", "info", str(folder))
     assert told.returncode == 0, told.stderr
     assert "scrfd25g-mbf128@" in told.stdout and "128 dimensions" in told.stdout
+    assert "Strangers:   similarity 0.01 ± 0.12\n" in told.stdout
