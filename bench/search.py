@@ -71,7 +71,7 @@ def _measure(stage: Stage) -> list[Figure]:
 
 def _measure_graphs(stage: Stage, hot: Searches, not_kept: Searches) -> list[Figure]:
     say = stage.progress.say
-    indexer = stage.ground.serve("indexer", MANY)
+    indexer = stage.indexer()
     promotions = promotion.Promotions(stage.stack.enter_context(indexer.channel()))
     say("a graph for the event of 50k faces, under load")
     figures = promotion.measure(stage, promotions, hot, not_kept)

@@ -9,7 +9,7 @@ from time import perf_counter
 
 from bench.baselines import b3
 from bench.fill_repository import fill
-from bench.ground import Ground, prepared
+from bench.ground import Ground, Server, prepared
 from bench.searches import Searches
 from bench.templates import Gallery, Population, Sizes, Templates, layout, true_matches
 from common.event import StoredPack
@@ -66,6 +66,14 @@ class Stage:
         """A Searcher that keeps galleries in memory, or one that never does."""
         server = self.ground.serve("searcher", database, **(_KEPT if hot else _NOT_KEPT))
         return Searches(server, self.stack.enter_context(server.channel()))
+
+    def indexer(self) -> Server:
+        """An Indexer that builds graphs when told to, and for events as large as these."""
+        settings = {
+            "FACEPASS_PROMOTION__QUIET_S": "86400",
+            "FACEPASS_PROMOTION__HNSW_MIN_FACES": str(round(20_000 * self.sizes.scale)),
+        }
+        return self.ground.serve("indexer", MANY, **settings)
 
     def views(self, label: str) -> tuple[Templates, list[frozenset[int]]]:
         """Probes of an event's people, and what is to be found for each."""

@@ -56,6 +56,11 @@ class GlobalGraph:
         rows = await self._search.fetch(event.name.key, probe, LIMIT)
         return frozenset(row["face_no"] for row in rows if row["similarity"] >= THRESHOLD)
 
+    async def plan(self, event: Gallery, probe: NDArray[np.float32]) -> str:
+        """How Postgres chooses to search: `graph`, or `sequential scan`."""
+        rows = await self._connection.fetch(SQL["explain"], event.name.key, probe, LIMIT)
+        return "graph" if any("baseline_embedding" in row[0] for row in rows) else "sequential scan"
+
     async def insert(self, event: Gallery, face_no: int, template: NDArray[np.float32]) -> None:
         """Add one face to the live graph."""
         await self._connection.execute(SQL["insert"], event.name.key, face_no, template)

@@ -33,6 +33,14 @@ SELECT face_no, 1 - (embedding <=> $2::vector) AS similarity
  ORDER BY embedding <=> $2::vector
  LIMIT $3;
 
+-- explain --
+-- As search.
+EXPLAIN SELECT face_no, 1 - (embedding <=> $2::vector) AS similarity
+  FROM baseline
+ WHERE event_id = $1
+ ORDER BY embedding <=> $2::vector
+ LIMIT $3;
+
 -- insert --
 -- $1 event_id, $2 face_no, $3 embedding.
 INSERT INTO baseline (event_id, face_no, embedding) VALUES ($1, $2, $3);

@@ -32,7 +32,8 @@ def _event(stage: Stage, hot: Searches, graph: GlobalGraph, label: str, bar: Bar
     rounds = stage.sizes.repeats(_ROUNDS)
     theirs, ours = interleaved(rounds, their_time, partial(time_of, hot, event, probes))
     what = f"event of {label} faces"
-    note = f"B3 with ef_search {ef_search}, where it is fastest"
+    plan = stage.runner.run(graph.plan(event, probes[0]))
+    note = f"B3 with ef_search {ef_search}, where it is fastest; by {plan}"
     return [
         ratio(f"speedup_vs_b3_{label}", f"{what}: B3 / ours", theirs, ours, bar, note),
         milliseconds(f"hot_ms_{label}", f"{what}: ours", ours),
