@@ -102,6 +102,10 @@ class FaceNotFound(NotFound):
     reason = "FACE_NOT_FOUND"
 
 
+class OperationNotFound(NotFound):
+    reason = "OPERATION_NOT_FOUND"
+
+
 class AlreadyExists(FacePassError):
     """The name is taken."""
 
@@ -134,6 +138,18 @@ class PackMismatch(FacePassError):
     """Templates of different packs are never compared."""
 
     reason = "PACK_MISMATCH"
+
+
+class OperationNotDone(FacePassError):
+    """An operation that is under way cannot be deleted."""
+
+    reason = "OPERATION_NOT_DONE"
+
+
+class OperationCancelled(FacePassError):
+    """A caller asked to end the operation."""
+
+    reason = "OPERATION_CANCELLED"
 
 
 class Overloaded(FacePassError):

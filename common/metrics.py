@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 _RPC_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_BUILD_BUCKETS = (0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+_RECALL_BUCKETS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1)
 _STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -95,6 +97,33 @@ class Metrics:
         )
         self.gallery_bytes = Gauge(
             "facepass_gallery_bytes", "Memory of the galleries, in bytes", registry=registry
+        )
+        self.promotions = Counter(
+            "facepass_promotions",
+            "Work on the graphs of events, by outcome",
+            ["outcome"],
+            registry=registry,
+        )
+        self.promotion_seconds = Histogram(
+            "facepass_promotion_seconds",
+            "Time of one phase of building an event's graph",
+            ["phase"],
+            buckets=_BUILD_BUCKETS,
+            registry=registry,
+        )
+        self.relations = Gauge(
+            "facepass_relations", "Events' own tables, by state", ["state"], registry=registry
+        )
+        self.index_recall = Histogram(
+            "facepass_index_recall",
+            "Share of the faces above the threshold that a graph finds, as measured",
+            buckets=_RECALL_BUCKETS,
+            registry=registry,
+        )
+        self.index_under_returns = Counter(
+            "facepass_index_under_returns",
+            "Measured searches of which a graph came up with fewer faces than asked for",
+            registry=registry,
         )
 
 

@@ -5,44 +5,69 @@ from contextlib import asynccontextmanager
 
 import grpc
 from facepass.v1 import events_pb2_grpc, indexer_pb2_grpc
+from google.longrunning import operations_pb2_grpc
 
 from common.db.events import EventReader, PackRegistry
 from common.db.pool import open_database
 from common.metrics import Metrics
 from common.rpc.server import RunningServer, serving
 from common.vision.types import Vision
+from indexer.background import in_the_background
 from indexer.config import IndexerSettings
+from indexer.curator import Pace
 from indexer.event_repository import EventRepository
 from indexer.event_service import EventsServicer
 from indexer.indexing import PhotoIndexing
+from indexer.operation_repository import OperationRepository
+from indexer.operation_service import OperationsServicer
+from indexer.optimizing import Optimizing
 from indexer.pending import PendingPhotos
 from indexer.repository import PhotoRepository
 from indexer.service import IndexerServicer
 from indexer.write_repository import WriteRepository
 from indexer.writer import PhotoWriter
 
-SERVICES = ("facepass.v1.Events", "facepass.v1.Indexer")
+SERVICES = ("facepass.v1.Events", "facepass.v1.Indexer", "google.longrunning.Operations")
 
 
 @asynccontextmanager
-async def running(settings: IndexerSettings, vision: Vision) -> AsyncIterator[RunningServer]:
-    """Serve Events and Indexer for as long as the context lasts. Raises SetupError."""
-    async with open_database(settings.database) as database:
-        metrics = Metrics()
-        packs = PackRegistry()
+async def running(
+    settings: IndexerSettings, vision: Vision, pace: Pace | None = None
+) -> AsyncIterator[RunningServer]:
+    """Serve Events, Indexer and Operations for as long as the context lasts, and look after events'
+    graphs. Raises SetupError."""
+    metrics = Metrics()
+    packs = PackRegistry()
+    reader = EventReader(packs)
+    async with (
+        open_database(settings.database) as database,
+        in_the_background(settings, reader, metrics, pace or Pace()) as curator,
+    ):
         async with database.transaction() as connection:
             pack = await packs.register(connection, vision.pack)
-        reader = EventReader(packs)
         events = EventRepository(database, reader)
+        operations = OperationRepository(database)
         photos = PhotoRepository(database, reader)
         writer = PhotoWriter(WriteRepository(database, reader, pack))
         pending = PendingPhotos(photos, metrics)
         indexing = PhotoIndexing(vision, photos, writer, pending, metrics)
-        servicer = IndexerServicer(events, photos, indexing, settings.indexer, settings.limits)
+        optimizing = Optimizing(operations, curator.wake, settings.promotion.hnsw_min_faces)
+        operations_servicer = OperationsServicer(operations, events)
+        servicer = IndexerServicer(
+            events,
+            photos,
+            indexing,
+            optimizing,
+            operations_servicer,
+            settings.indexer,
+            settings.limits,
+        )
 
         def register(server: grpc.aio.Server) -> None:
-            events_pb2_grpc.add_EventsServicer_to_server(EventsServicer(events), server)
+            events_servicer = EventsServicer(events, operations)
+            events_pb2_grpc.add_EventsServicer_to_server(events_servicer, server)
             indexer_pb2_grpc.add_IndexerServicer_to_server(servicer, server)
+            operations_pb2_grpc.add_OperationsServicer_to_server(operations_servicer, server)
 
         async with (
             pending.reporting(),

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from common.config import CommonSettings, ServerSettings
+from common.config import CommonSettings, ServerSettings, SettingsBlock
 
 
 class IndexerServerSettings(ServerSettings):
@@ -18,7 +18,32 @@ class IndexerServerSettings(ServerSettings):
     """Most faces that are indexed of one photo, largest first."""
 
 
+class PromotionSettings(SettingsBlock):
+    """Graphs of large events."""
+
+    enabled: bool = True
+    """Build graphs on this server; one server that does is enough for all."""
+    hnsw_min_faces: int = Field(default=20_000, ge=1, le=2_000_000_000)
+    """Faces from which an event gets a graph (HNSW) of its own, and below half of which it loses it
+    again. Below this, comparing every face takes some milliseconds, and is exact."""
+    quiet_s: float = Field(default=60.0, ge=0, le=86_400)
+    """Seconds without new or deleted faces after which a graph is built or renewed."""
+    fold_share: float = Field(default=0.1, gt=0, le=10)
+    """The graph is renewed once the faces that came since are more than this share of those in
+    it, and at least 500."""
+    ef_construction: int = Field(default=64, ge=32, le=1000)
+    """How carefully graphs are built (HNSW's ef_construction): more takes longer and finds more."""
+    target_recall: float = Field(default=0.995, gt=0, le=1)
+    """Share of the faces above the threshold that a graph is to find. Where measurements say less,
+    graphs are searched more widely."""
+    recall_interval_s: float = Field(default=600.0, gt=0, le=86_400)
+    """Seconds between measurements; each looks at one event, in turn."""
+    interval_s: float = Field(default=10.0, gt=0, le=3600)
+    """Seconds between looks for events that need a graph."""
+
+
 class IndexerSettings(CommonSettings):
     """Everything that the indexing server reads."""
 
     indexer: IndexerServerSettings = IndexerServerSettings()
+    promotion: PromotionSettings = PromotionSettings()

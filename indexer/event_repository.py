@@ -1,6 +1,7 @@
 """Events in the database."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -10,6 +11,7 @@ from common.db.events import EventReader, event_not_found
 from common.db.pool import Database
 from common.db.sql import load_queries
 from common.errors import (
+    DatabaseUnavailable,
     EtagMismatch,
     EventAlreadyExists,
     EventNotFound,
@@ -17,6 +19,7 @@ from common.errors import (
 )
 from common.event import Event, EventFields
 from common.names import EventName
+from indexer.drop_repository import RelationDrops
 
 SQL = load_queries("indexer")
 
@@ -43,6 +46,7 @@ class EventRepository:
     def __init__(self, database: Database, reader: EventReader) -> None:
         self._database = database
         self._reader = reader
+        self._drops = RelationDrops(database)
 
     async def create(self, name: EventName, fields: EventFields, mark: RequestMark | None) -> Event:
         """Raises EventAlreadyExists, or IdempotencyMismatch for a known request with other content.
@@ -98,8 +102,15 @@ class EventRepository:
             event = await self._locked(connection, name, etag)
             if not validate_only:
                 await _delete_rows(connection, name)
-            counts = event.counts
-            return Deleted(counts.photos_indexed + counts.photos_rejected, counts.faces)
+        if event.relation is not None and not validate_only:
+            await self._drop(name)
+        counts = event.counts
+        return Deleted(counts.photos_indexed + counts.photos_rejected, counts.faces)
+
+    async def _drop(self, name: EventName) -> None:
+        """Drop what the event had of its own now, not in the background; it is deleted anyway."""
+        with suppress(DatabaseUnavailable):
+            await self._drops.drop(name.key)
 
     async def _locked(self, connection: asyncpg.Connection, name: EventName, etag: str) -> Event:
         row = await connection.fetchrow(SQL["lock_event"], name.key)
@@ -156,6 +167,7 @@ async def _delete_rows(connection: asyncpg.Connection, name: EventName) -> None:
         "delete_event_tombstones",
         "delete_event_ingest",
         "give_up_relations",
+        "end_event_operations",
     ):
         await connection.execute(SQL[query], name.key)
     await connection.execute(SQL["delete_event"], name.key)

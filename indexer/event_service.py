@@ -24,6 +24,7 @@ from common.rpc.convert import (
 )
 from common.vision.types import Detail, QualityFilter
 from indexer.event_repository import EventRepository, RequestMark
+from indexer.operation_repository import OperationRepository
 
 Context = grpc.aio.ServicerContext[Any, Any]
 MAX_TEXT = 256
@@ -34,8 +35,9 @@ _LIST_TOKEN = fingerprint("ListEvents")
 class EventsServicer(events_pb2_grpc.EventsServicer):
     """Wire to domain and back."""
 
-    def __init__(self, repository: EventRepository) -> None:
+    def __init__(self, repository: EventRepository, operations: OperationRepository) -> None:
         self._repository = repository
+        self._operations = operations
 
     async def CreateEvent(
         self, request: pb.CreateEventRequest, context: Context
@@ -52,7 +54,8 @@ class EventsServicer(events_pb2_grpc.EventsServicer):
             event = await self._repository.get_by_uid(_uuid(request.uid, "uid"))
         else:
             event = await self._repository.get(parse_event(request.name, "name"))
-        return pb.GetEventResponse(event=event_to_wire(event))
+        building = await self._operations.is_open(event)
+        return pb.GetEventResponse(event=event_to_wire(event, building=building))
 
     async def ListEvents(
         self, request: pb.ListEventsRequest, context: Context
@@ -75,7 +78,8 @@ class EventsServicer(events_pb2_grpc.EventsServicer):
         event = await self._repository.update(
             name, request.event.etag, lambda fields: _apply(request.event, fields, paths)
         )
-        return pb.UpdateEventResponse(event=event_to_wire(event))
+        building = await self._operations.is_open(event)
+        return pb.UpdateEventResponse(event=event_to_wire(event, building=building))
 
     async def DeleteEvent(
         self, request: pb.DeleteEventRequest, context: Context
@@ -86,7 +90,24 @@ class EventsServicer(events_pb2_grpc.EventsServicer):
         return pb.DeleteEventResponse(photos=deleted.photos, faces=deleted.faces)
 
 
-def event_to_wire(event: Event) -> pb.Event:
+def index_to_wire(event: Event, *, building: bool) -> pb.EventIndex:
+    """How the event is searched. `building`: whether an operation of its is under way."""
+    state = pb.INDEX_STATE_BUILDING if building else pb.INDEX_STATE_READY
+    relation = event.relation
+    if relation is None:
+        return pb.EventIndex(strategy=pb.INDEX_STRATEGY_EXACT, state=state)
+    return pb.EventIndex(
+        strategy=pb.INDEX_STRATEGY_HNSW,
+        state=state,
+        faces=relation.faces,
+        size_bytes=relation.size_bytes,
+        ef_search=relation.ef_search,
+        recall=relation.recall,
+        build_time=timestamp_to_wire(relation.build_time),
+    )
+
+
+def event_to_wire(event: Event, *, building: bool = False) -> pb.Event:
     fields, settings, counts = event.fields, event.fields.settings, event.counts
     return pb.Event(
         name=str(event.name),
@@ -110,6 +131,7 @@ def event_to_wire(event: Event) -> pb.Event:
         etag=event.etag,
         create_time=timestamp_to_wire(event.create_time),
         update_time=timestamp_to_wire(event.update_time),
+        index=index_to_wire(event, building=building),
     )
 
 

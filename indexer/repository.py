@@ -33,20 +33,26 @@ class PhotoRepository:
 
     async def get(self, name: PhotoName) -> Photo:
         """Raises EventNotFound, PhotoNotFound."""
-        async with self._database.snapshot() as connection:
+
+        async def work(connection: asyncpg.Connection) -> Photo:
             event = await self._reader.get(connection, name.event)
             return await _one(connection, event, name)
+
+        return await self._database.read(work)
 
     async def list(
         self, name: EventName, after: int, state: PhotoState | None, limit: int
     ) -> list[Photo]:
         """Photos in commit order, from the one after number `after`. Raises EventNotFound."""
-        async with self._database.snapshot() as connection:
+
+        async def work(connection: asyncpg.Connection) -> "list[Photo]":
             event = await self._reader.get(connection, name)
             rows = await connection.fetch(
                 SQL["list_photos"], name.key, after, state.value if state else None, limit
             )
             return await photos_with_faces(connection, event, rows)
+
+        return await self._database.read(work)
 
     async def delete_photo(self, name: PhotoName, *, validate_only: bool) -> int:
         """Delete a photo; returns how many templates went with it. Raises EventNotFound,

@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 from facepass.v1 import indexer_pb2 as pb
 from facepass.v1 import indexer_pb2_grpc, types_pb2
+from google.longrunning import operations_pb2
 
 from common.config import ImageLimits
 from common.errors import FacePassError, InvalidArgument
@@ -28,6 +29,8 @@ from common.vision.types import AnalyzeOptions, Detail, QualityFilter
 from indexer.config import IndexerServerSettings
 from indexer.event_repository import EventRepository
 from indexer.indexing import IndexJob, PhotoIndexing, PhotoOutcome
+from indexer.operation_service import OperationsServicer
+from indexer.optimizing import Optimizing
 from indexer.repository import PhotoRepository
 from indexer.uploads import Chunk, Header, Upload, assemble, whole
 
@@ -43,12 +46,16 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         events: EventRepository,
         photos: PhotoRepository,
         indexing: PhotoIndexing,
+        optimizing: Optimizing,
+        operations: OperationsServicer,
         settings: IndexerServerSettings,
         limits: ImageLimits,
     ) -> None:
         self._events = events
         self._photos = photos
         self._indexing = indexing
+        self._optimizing = optimizing
+        self._operations = operations
         self._settings = settings
         self._limits = limits
 
@@ -115,6 +122,12 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
             parse_face(request.name, "name"), validate_only=request.validate_only
         )
         return pb.DeleteFaceResponse()
+
+    async def OptimizeEvent(
+        self, request: pb.OptimizeEventRequest, context: Context
+    ) -> operations_pb2.Operation:
+        event = await self._events.get(parse_event(request.name, "name"))
+        return await self._operations.to_wire(await self._optimizing.optimize(event))
 
     async def _job(self, config: pb.IndexPhotosConfig, field: str) -> IndexJob:
         name = parse_event(config.event, f"{field}.event")

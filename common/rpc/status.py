@@ -22,6 +22,8 @@ STATUS: Mapping[type[BaseException], grpc.StatusCode] = {
     errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
     errors.EtagMismatch: grpc.StatusCode.ABORTED,
     errors.PackMismatch: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.OperationNotDone: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.OperationCancelled: grpc.StatusCode.CANCELLED,
     errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DatabaseUnavailable: grpc.StatusCode.UNAVAILABLE,
 }

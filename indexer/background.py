@@ -1,0 +1,43 @@
+"""The background of the indexing server, put together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+from common.db.events import EventReader
+from common.db.pool import open_database
+from common.metrics import Metrics
+from indexer.config import IndexerSettings
+from indexer.curator import Curator, Pace
+from indexer.curator_repository import CuratorRepository
+from indexer.drop_repository import RelationDrops
+from indexer.housekeeping import Housekeeping
+from indexer.operation_repository import OperationQueue
+from indexer.promotion import Promotion
+from indexer.recall import RecallWatch
+from indexer.recall_repository import RecallRepository
+from indexer.relation_repository import RelationRepository
+
+_CONNECTIONS = 3
+
+
+@asynccontextmanager
+async def in_the_background(
+    settings: IndexerSettings, reader: EventReader, metrics: Metrics, pace: Pace
+) -> AsyncIterator[Curator]:
+    """Work for as long as the context lasts, on connections of its own: photos must not wait for
+    one while a graph is built."""
+    promotion = settings.promotion
+    own = settings.database.model_copy(update={"pool_size": _CONNECTIONS})
+    async with open_database(own) as database:
+        repository = CuratorRepository(database, reader)
+        drops = RelationDrops(database)
+        queue = OperationQueue(database, uuid4(), pace.stale_s)
+        recall = RecallWatch(RecallRepository(database), metrics, promotion.target_recall)
+        steps = Promotion(
+            RelationRepository(database, reader), drops, recall, queue, promotion, metrics
+        )
+        curator = Curator(repository, queue, steps, promotion, metrics, pace)
+        housekeeping = Housekeeping(repository, drops, queue, recall, promotion, metrics)
+        async with housekeeping.working(), curator.working():
+            yield curator

@@ -1,0 +1,75 @@
+"""What is to be done about events in the background."""
+
+from uuid import UUID
+
+from common.db.events import EventReader
+from common.db.pool import Database
+from common.db.sql import load_queries
+from common.errors import EventNotFound
+from common.event import Event
+from common.names import EventName
+from indexer.config import PromotionSettings
+
+SQL = load_queries("indexer")
+LEAST_FOLD = 500
+_TOMBSTONES_AT_A_TIME = 1000
+
+
+class CuratorRepository:
+    """Looks across all events, and forgets old tombstones."""
+
+    def __init__(self, database: Database, reader: EventReader) -> None:
+        self._database = database
+        self._reader = reader
+
+    async def due(self, settings: PromotionSettings) -> list[tuple[EventName, UUID]]:
+        """Quiet events whose index is not what their size calls for, or behind, or was not cleaned
+        up after."""
+        async with self._database.transaction() as connection:
+            events = await connection.fetch(
+                SQL["due_events"],
+                settings.hnsw_min_faces,
+                settings.quiet_s,
+                settings.fold_share,
+                LEAST_FOLD,
+            )
+            relations = await connection.fetch(SQL["relations"])
+            left = [r["event_id"] for r in relations if r["state"] == "CLEANING" and not r["open"]]
+            if left:
+                events += await connection.fetch(SQL["events_by_key"], left)
+            return list(
+                {row["event_id"]: (EventName(row["name"]), row["uid"]) for row in events}.values()
+            )
+
+    async def promoted_after(self, key: int) -> Event | None:
+        """The event with a graph whose key comes next."""
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(SQL["promoted_after"], key)
+            if row is None:
+                return None
+            try:
+                event = await self._reader.get(connection, EventName(row["name"]))
+            except EventNotFound:
+                return None
+            return event if event.relation is not None else None
+
+    async def forget_tombstones(self, age_s: float) -> None:
+        """Delete tombstones older than that; a Searcher further behind reads its gallery anew."""
+        async with self._database.transaction() as connection:
+            rows = await connection.fetch(SQL["events_with_old_tombstones"], age_s)
+        for row in rows:
+            while await self._forget_some(row["event_id"], age_s):
+                pass
+
+    async def _forget_some(self, key: int, age_s: float) -> bool:
+        """A few at a time: the event's writers wait meanwhile."""
+        async with self._database.transaction() as connection:
+            await connection.fetchrow(SQL["lock_event"], key)
+            floor = await connection.fetchval(
+                SQL["tombstone_floor"], key, age_s, _TOMBSTONES_AT_A_TIME
+            )
+            if floor is None:
+                return False
+            await connection.execute(SQL["raise_tombstone_floor"], key, floor)
+            await connection.execute(SQL["delete_tombstones"], key, floor)
+            return True

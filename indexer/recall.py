@@ -1,0 +1,74 @@
+"""How much of what there is a graph finds, and how widely it must be searched for enough of it."""
+
+import logging
+import random
+
+from common.db.faces import MAX_EF_SEARCH
+from common.event import Event
+from common.metrics import Metrics
+from indexer.recall_repository import Look, RecallRepository
+from indexer.relation_repository import Measured
+
+log = logging.getLogger(__name__)
+FIRST_EF_SEARCH = 100
+PROBES = 20
+_TRIES = 400
+"""Face numbers that are looked up to find so many probes; deleted faces leave gaps."""
+
+
+class RecallWatch:
+    """Measures graphs with faces of their own event as probes, at the event's own threshold."""
+
+    def __init__(
+        self, repository: RecallRepository, metrics: Metrics, target_recall: float
+    ) -> None:
+        self._repository = repository
+        self._metrics = metrics
+        self._target = target_recall
+
+    async def measure(self, event: Event) -> Measured:
+        """Find the ef_search, from the relation's own on, that reaches the target. Raises
+        Superseded when the relation is gone."""
+        assert event.relation is not None
+        mark = event.relation.mark
+        numbers = random.sample(range(mark), min(mark, _TRIES))
+        probes = (await self._repository.present(event, numbers))[:PROBES]
+        ef_search = event.relation.ef_search
+        while True:
+            recall = await self._recall(event, probes, ef_search)
+            if recall is None or recall >= self._target or ef_search >= MAX_EF_SEARCH:
+                break
+            ef_search = min(2 * ef_search, MAX_EF_SEARCH)
+            _say("ef_search_raised", event, ef_search, recall)
+        if recall is not None:
+            self._metrics.index_recall.observe(recall)
+            if recall < self._target:
+                _say("recall_below_target", event, ef_search, recall)
+        return Measured(ef_search, recall)
+
+    async def remeasure(self, event: Event) -> None:
+        """Measure a graph that is in use, and keep what came of it."""
+        measured = await self.measure(event)
+        await self._repository.keep(event, measured.ef_search, measured.recall)
+
+    async def _recall(self, event: Event, probes: list[int], ef_search: int) -> float | None:
+        looks: list[Look] = []
+        for probe in probes:
+            look = await self._repository.look(event, probe, ef_search)
+            if look is not None:
+                looks.append(look)
+        self._metrics.index_under_returns.inc(sum(look.under_returned for look in looks))
+        wanted = sum(look.wanted for look in looks)
+        return sum(look.found for look in looks) / wanted if wanted else None
+
+
+def _say(action: str, event: Event, ef_search: int, recall: float) -> None:
+    log.warning(
+        action.replace("_", " "),
+        extra={
+            "action": action,
+            "event": str(event.name),
+            "ef_search": ef_search,
+            "recall": round(recall, 4),
+        },
+    )

@@ -1,0 +1,78 @@
+"""Looking at one event's faces by its graph and by comparing every one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from common.db.faces import EventFaces
+from common.db.pool import Database
+from common.db.sql import load_queries
+from common.event import Event
+from indexer.relation_repository import superseding, table
+
+SQL = load_queries("indexer")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the graph finds for one probe of what there is, and whether it came up with fewer faces
+    than it was asked for although there are more."""
+
+    found: int
+    wanted: int
+    under_returned: bool
+
+
+class RecallRepository:
+    """Looks at the own relation of events. Raises Superseded where that is gone."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def present(self, event: Event, numbers: Sequence[int]) -> list[int]:
+        """Those of the numbers that are faces of the event."""
+        with superseding():
+            async with self._database.snapshot() as connection:
+                return sorted(await EventFaces(connection, event).by_no(numbers))
+
+    async def look(self, event: Event, face_no: int, ef_search: int) -> Look | None:
+        """Search with a face of the event, which itself counts only where there is no other to be
+        found. None when that face is gone."""
+        assert event.relation is not None and event.pack is not None
+        own = table(event.relation.number)
+        lowest = event.fields.settings.min_similarity or event.pack.min_similarity
+        with superseding():
+            async with self._database.snapshot() as connection:
+                faces = EventFaces(connection, event)
+                template = await faces.template(face_no)
+                if template is None:
+                    return None
+                probe = template[1]
+                exact = {c.face_no for c in await faces.exact(probe, lowest)}
+                exact = {number for number in exact if number < event.relation.mark}
+                wanted = exact - {face_no} or exact
+                graph = await faces.nearest_in_graph(probe, lowest, ef_search)
+                # Where the graph cannot tell, searches compare every face.
+                found = exact if graph is None else {c.face_no for c in graph}
+                given, there = [
+                    await connection.fetchval(
+                        SQL[query].replace("{faces}", own), event.name.key, *rest
+                    )
+                    for query, rest in (
+                        ("count_in_graph", (probe, ef_search)),
+                        ("count_up_to", (ef_search,)),
+                    )
+                ]
+                return Look(len(found & wanted), len(wanted), given < there)
+
+    async def keep(self, event: Event, ef_search: int, recall: float | None) -> None:
+        """Search the event's graph like that from now on, as long as it is the same graph."""
+        assert event.relation is not None
+        async with self._database.transaction() as connection:
+            await connection.execute(
+                SQL["set_ef_search"],
+                event.name.key,
+                event.uid,
+                event.relation.number,
+                ef_search,
+                recall,
+            )
