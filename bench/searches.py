@@ -18,10 +18,8 @@ from numpy.typing import NDArray
 from bench.figures import median_time
 from bench.fill_repository import PACK
 from bench.ground import Server
-from bench.templates import THRESHOLD, Gallery, Templates
+from bench.templates import LIMIT, THRESHOLD, Gallery, Templates
 
-LIMIT = 50
-"""Most faces of an answer, of both sides: no identity has as many."""
 CALLS_A_ROUND = 40
 _WARM_TIMEOUT_S = 15.0
 

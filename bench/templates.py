@@ -15,6 +15,8 @@ from common.names import EventName
 DIMENSION = 512
 THRESHOLD = 0.4
 """Similarity from which a face counts as found."""
+LIMIT = 50
+"""Most faces of an answer, on both sides: no identity has as many."""
 FACES_PER_PHOTO = 4
 WRITTEN = "written"
 """Label of the event that starts empty."""

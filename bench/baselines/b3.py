@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from bench.fill_repository import numbered
 from bench.rows import copy_stream, vector
-from bench.templates import THRESHOLD, Gallery, Templates
+from bench.templates import LIMIT, THRESHOLD, Gallery, Templates
 from common.db.sql import load_queries
 
 SQL = load_queries("bench.baselines")
-LIMIT = 50
 _AT_A_TIME = 50_000
 
 

@@ -16,13 +16,14 @@ _ROUNDS = 5
 def measure_shared(stage: Stage, cold: Searches) -> list[Figure]:
     """Every event by a scan of its rows."""
     values, times = [], []
+    rounds = stage.sizes.repeats(_ROUNDS)
     for label in stage.sizes.events:
         event, (probes, wanted) = stage.events[label], stage.views(label)
         some = slice(0, 20 if event.size > 20_000 else None)
         found = cold.found(event, probes[some], pb.SEARCH_SOURCE_SCAN)
         values.append(recall(found, wanted[some]))
         if event.size <= 20_000:
-            (taken,) = interleaved(3, partial(time_of, cold, event, probes))
+            (taken,) = interleaved(rounds, partial(time_of, cold, event, probes))
             name = f"event of {label} faces, not in memory"
             times.append(milliseconds(f"cold_ms_{label}", name, taken))
     spread = (min(values), max(values))

@@ -6,9 +6,9 @@ import faiss
 import numpy as np
 
 from bench.figures import Bar, Figure, Rounds, interleaved, median_time, milliseconds, ratio
-from bench.searches import CALLS_A_ROUND, LIMIT, Searches, of_round, time_of
+from bench.searches import CALLS_A_ROUND, Searches, of_round, time_of
 from bench.stage import Stage
-from bench.templates import DIMENSION, Templates
+from bench.templates import DIMENSION, LIMIT, Templates
 
 _BARS = {"5k": None, "50k": Bar("<=", 1.5), "200k": Bar("<=", 1.2)}
 _ROUNDS = 7
@@ -41,7 +41,7 @@ def _event(stage: Stage, hot: Searches, label: str, bar: Bar | None) -> list[Fig
         ratio(f"overhead_{label}", f"{what}, / library", net, bare, bar, note),
         milliseconds(f"overhead_ms_{label}", f"{what}, less library", above),
         milliseconds(f"library_ms_{label}", f"event of {label} faces: library", bare),
-        milliseconds(f"empty_call_ms_{label}", "empty call", empty),
+        milliseconds(f"empty_call_ms_{label}", f"event of {label} faces: empty call", empty),
     ]
 
 

@@ -19,7 +19,7 @@ from bench.writer import Writer, writing
 _LABEL = "50k"
 _WRITE_EVERY_S = 0.02
 _SEARCH_EVERY_S = 0.05
-_QUIET_S = 5.0
+_QUIET_S = 5
 _LOOK_EVERY_S = 0.25
 
 
@@ -80,7 +80,9 @@ async def _promote(stage: Stage, promotions: Promotions) -> tuple[list[float], l
     """Seconds of each commit before and during it, and of the promotion."""
     name = stage.events[_LABEL].name
     async with writing(stage.ground.server_dsn(MANY), stage.pack, name) as writer:
-        quiet = await _write_during(stage, writer, asyncio.create_task(asyncio.sleep(_QUIET_S)))
+        quiet = await _write_during(
+            stage, writer, asyncio.create_task(asyncio.sleep(stage.sizes.repeats(_QUIET_S)))
+        )
         promoting = asyncio.create_task(asyncio.to_thread(promotions.run, stage, _LABEL))
         stalls = await _write_during(stage, writer, promoting)
         return quiet, stalls, await promoting
