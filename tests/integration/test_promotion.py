@@ -5,30 +5,29 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
-import grpc
 import pytest
-from facepass.v1 import events_pb2, indexer_pb2, searcher_pb2
-from google.longrunning import operations_pb2, operations_pb2_grpc
+from facepass.v1 import events_pb2, indexer_pb2
 
-from common.vision.fake_engine import FakeEngine
-from common.vision.fake_photos import fake_photo
-from indexer.config import IndexerServerSettings, IndexerSettings, PromotionSettings
-from searcher.config import GallerySettings, SearcherServerSettings, SearcherSettings
-
-PEOPLE = range(10, 26)
-GRAPH, SCAN = searcher_pb2.SEARCH_SOURCE_GRAPH, searcher_pb2.SEARCH_SOURCE_SCAN
-ANY_PORT = {"listen": "127.0.0.1:0", "metrics_listen": "127.0.0.1:0"}
-NO_MEMORY = SearcherSettings(
-    searcher=SearcherServerSettings(**ANY_PORT), gallery=GallerySettings(memory_bytes=0)
+from tests.large_events import (
+    GRAPH,
+    NO_MEMORY,
+    PEOPLE,
+    SCAN,
+    ask,
+    create,
+    delete,
+    delete_event,
+    fill,
+    finished,
+    found,
+    found_of_all,
+    index_of,
+    indexing,
+    optimize,
+    put,
+    schemas,
+    search,
 )
-
-
-def indexing(**promotion: Any) -> IndexerSettings:
-    """An event of 20 faces is large here, and nothing happens by itself."""
-    values = {"hnsw_min_faces": 20, "quiet_s": 86_400, "interval_s": 0.1, **promotion}
-    return IndexerSettings(
-        indexer=IndexerServerSettings(**ANY_PORT), promotion=PromotionSettings(**values)
-    )
 
 
 @pytest.fixture
@@ -48,76 +47,28 @@ async def owner(database: Any) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-async def put(servers: Any, event: str, photo_id: str, people: list[int], shot: int) -> None:
-    await servers.indexer.IndexPhoto(
-        indexer_pb2.IndexPhotoRequest(
-            config=indexer_pb2.IndexPhotosConfig(event=f"events/{event}"),
-            photo=indexer_pb2.PhotoHeader(photo_id=photo_id),
-            content=fake_photo(people, shot=shot),
-        )
-    )
-
-
-async def fill(servers: Any, event: str, shots: int = 3) -> None:
-    """Photos of everybody: `shots` faces a person."""
-    await servers.events.CreateEvent(events_pb2.CreateEventRequest(event_id=event))
-    for shot in range(shots):
-        for start in range(0, len(PEOPLE), 4):
-            people = list(PEOPLE[start : start + 4])
-            await put(servers, event, f"{shot}-{people[0]}", people, shot)
-
-
-async def delete(servers: Any, event: str, photo_id: str) -> None:
-    name = f"events/{event}/photos/{photo_id}"
-    await servers.indexer.DeletePhoto(indexer_pb2.DeletePhotoRequest(name=name))
-
-
-async def search(servers: Any, event: str, person: int) -> searcher_pb2.SearchResponse:
-    values = FakeEngine().embedding(person, 0).tolist()
-    probe = searcher_pb2.Probe(embedding={"values": values, "pack": FakeEngine().pack.key})
-    request = searcher_pb2.SearchRequest(event=f"events/{event}", probes=[probe], page_size=1000)
-    return await servers.searcher.Search(request)  # type: ignore[no-any-return]
-
-
-async def found(servers: Any, event: str, person: int) -> list[str]:
-    response = await search(servers, event, person)
-    return sorted(match.photo.rpartition("/")[2] for match in response.matches)
-
-
-async def index_of(servers: Any, event: str) -> events_pb2.EventIndex:
-    response = await servers.events.GetEvent(events_pb2.GetEventRequest(name=f"events/{event}"))
-    return response.event.index  # type: ignore[no-any-return]
-
-
-async def optimize(servers: Any, event: str) -> operations_pb2.Operation:
-    """Ask for it and wait until it is done."""
-    request = indexer_pb2.OptimizeEventRequest(name=f"events/{event}")
-    operation = await servers.indexer.OptimizeEvent(request)
-    return await finished(servers, operation.name)
-
-
-async def finished(servers: Any, name: str) -> operations_pb2.Operation:
-    stub = operations_pb2_grpc.OperationsStub(servers.indexer_channel)
-    operation = await stub.WaitOperation(operations_pb2.WaitOperationRequest(name=name), timeout=60)
-    assert operation.done
-    return operation  # type: ignore[no-any-return]
-
-
-async def schemas(owner: asyncpg.Connection) -> list[str]:
-    rows = await owner.fetch("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'ev\\_%'")
-    return [row["nspname"] for row in rows]
+async def eventually(servers: Any, event: str, strategy: int) -> None:
+    """Wait until the background has brought an event there."""
+    async with asyncio.timeout(30):
+        while True:
+            index = await index_of(servers, event)
+            ready = index.state == events_pb2.INDEX_STATE_READY
+            if ready and index.strategy == strategy:
+                return
+            await asyncio.sleep(0.05)
 
 
 async def test_an_optimized_event_is_searched_by_its_graph(servers: Any, owner: Any) -> None:
     await fill(servers, "gala")
-    before = {person: await found(servers, "gala", person) for person in PEOPLE}
+    before = await found_of_all(servers, "gala")
     assert all(len(photos) == 3 for photos in before.values())
     assert (await search(servers, "gala", 10)).source == SCAN
 
-    operation = await optimize(servers, "gala")
-    assert not operation.HasField("error"), operation.error
-    assert (await search(servers, "gala", 10)).source == GRAPH
-    assert {person: await found(servers, "gala", person) for person in PEOPLE} == before
+    await optimize(servers, "gala")
+    answer = await search(servers, "gala", 10)
+    assert (answer.source, answer.exact) == (GRAPH, False)
+    assert (await search(servers, "gala", 10, exact=True)).source == SCAN
+    assert await found_of_all(servers, "gala") == before
     index = await index_of(servers, "gala")
     assert index.strategy == events_pb2.INDEX_STRATEGY_HNSW
     assert index.state == events_pb2.INDEX_STATE_READY
@@ -125,3 +76,147 @@ async def test_an_optimized_event_is_searched_by_its_graph(servers: Any, owner: 
     assert index.size_bytes > 0 and index.ef_search == 100 and index.HasField("build_time")
     assert await owner.fetchval("SELECT count(*) FROM face") == 0
     assert await owner.fetchval("SELECT state FROM relation") == "SERVING"
+
+
+async def test_photos_and_faces_are_read_from_the_relation(servers: Any) -> None:
+    await fill(servers, "gala")
+    request = indexer_pb2.ListPhotosRequest(parent="events/gala")
+    before = await servers.indexer.ListPhotos(request)
+    await optimize(servers, "gala")
+    assert await servers.indexer.ListPhotos(request) == before
+
+
+async def test_later_faces_are_found_at_once_and_folded_in(servers: Any, owner: Any) -> None:
+    await fill(servers, "gala")
+    await optimize(servers, "gala")
+    await put(servers, "gala", "later", [10, 900], shot=5)
+    assert await found(servers, "gala", 10) == ["0-10", "1-10", "2-10", "later"]
+    assert await found(servers, "gala", 900) == ["later"]
+    assert (await index_of(servers, "gala")).faces == 48
+
+    await optimize(servers, "gala")
+    assert (await index_of(servers, "gala")).faces == 50
+    assert await found(servers, "gala", 900) == ["later"]
+    assert await owner.fetchval("SELECT count(*) FROM face") == 0
+    assert len(await schemas(owner)) == 1
+
+
+async def test_deletions_reach_the_relation(servers: Any) -> None:
+    await fill(servers, "gala")
+    await optimize(servers, "gala")
+    await delete(servers, "gala", "1-10")
+    assert await found(servers, "gala", 10) == ["0-10", "2-10"]
+    await put(servers, "gala", "1-10", [10], shot=1)
+    assert await found(servers, "gala", 10) == ["0-10", "1-10", "2-10"]
+
+
+async def test_an_event_that_shrinks_is_demoted(servers: Any, owner: Any) -> None:
+    await fill(servers, "gala")
+    await optimize(servers, "gala")
+    for shot in range(3):
+        for first in PEOPLE[4::4]:
+            await delete(servers, "gala", f"{shot}-{first}")
+    kept = await found_of_all(servers, "gala")
+    await put(servers, "gala", "later", [500], shot=0)
+    assert await owner.fetchval("SELECT count(*) FROM face") == 1
+
+    # 13 faces are above half of 20: the graph stays.
+    await optimize(servers, "gala")
+    assert (await index_of(servers, "gala")).strategy == events_pb2.INDEX_STRATEGY_HNSW
+    await delete(servers, "gala", "2-10")
+    kept = {person: [p for p in photos if p != "2-10"] for person, photos in kept.items()}
+
+    await optimize(servers, "gala")
+    index = await index_of(servers, "gala")
+    assert index.strategy == events_pb2.INDEX_STRATEGY_EXACT
+    assert (index.faces, index.size_bytes, index.HasField("build_time")) == (0, 0, False)
+    assert await found_of_all(servers, "gala") == kept
+    assert await found(servers, "gala", 500) == ["later"]
+    assert (await search(servers, "gala", 10)).source == SCAN
+    assert await schemas(owner) == []
+    assert await owner.fetchval("SELECT count(*) FROM relation") == 0
+
+
+async def test_deletion_takes_the_relation_with_it(servers: Any, owner: Any) -> None:
+    await fill(servers, "gala")
+    await optimize(servers, "gala")
+    assert len(await schemas(owner)) == 1
+    await delete_event(servers, "gala")
+    assert await schemas(owner) == []
+    await fill(servers, "gala", shots=1)
+    assert await found(servers, "gala", 10) == ["0-10"]
+    await optimize(servers, "gala")
+    assert await found(servers, "gala", 10) == ["0-10"]
+
+
+async def test_events_do_not_see_each_other(servers: Any) -> None:
+    await fill(servers, "gala")
+    await fill(servers, "fair", shots=2)
+    await optimize(servers, "gala")
+    await optimize(servers, "fair")
+    assert len(await found(servers, "gala", 10)) == 3
+    assert len(await found(servers, "fair", 10)) == 2
+
+
+async def test_searches_go_on_while_a_graph_is_built(servers: Any) -> None:
+    await fill(servers, "gala")
+    expected = await found_of_all(servers, "gala")
+    operation = await ask(servers, "gala")
+    done = asyncio.create_task(finished(servers, operation.name))
+    sources = set()
+    while not done.done():
+        answer = await search(servers, "gala", 10)
+        sources.add(answer.source)
+        assert sorted(m.photo.rpartition("/")[2] for m in answer.matches) == expected[10]
+    assert sources <= {SCAN, GRAPH}
+    assert await found_of_all(servers, "gala") == expected
+
+
+async def test_quiet_events_are_promoted_by_themselves(
+    database: Any, vision: Any, serving: Any
+) -> None:
+    settings = indexing(quiet_s=0.2)
+    async with serving(
+        database.settings, vision, indexer_settings=settings, searcher_settings=NO_MEMORY
+    ) as servers:
+        await create(servers, "small")
+        await put(servers, "small", "one", [10], shot=0)
+        await fill(servers, "gala")
+        await eventually(servers, "gala", events_pb2.INDEX_STRATEGY_HNSW)
+        assert (await search(servers, "gala", 10)).source == GRAPH
+        assert (await index_of(servers, "small")).strategy == events_pb2.INDEX_STRATEGY_EXACT
+        for shot in range(3):
+            for first in PEOPLE[4::4]:
+                await delete(servers, "gala", f"{shot}-{first}")
+        await delete(servers, "gala", "2-10")
+        await eventually(servers, "gala", events_pb2.INDEX_STRATEGY_EXACT)
+        assert await found(servers, "gala", 10) == ["0-10", "1-10"]
+
+
+async def test_two_servers_build_a_graph_once(
+    database: Any, vision: Any, serving: Any, servers: Any, owner: Any
+) -> None:
+    await fill(servers, "gala")
+    async with serving(
+        database.settings, vision, indexer_settings=indexing(), searcher_settings=NO_MEMORY
+    ) as others:
+        names = [(await ask(each, "gala")).name for each in (servers, others, servers)]
+        for name in set(names):
+            assert not (await finished(others, name)).HasField("error")
+        assert await found(others, "gala", 10) == ["0-10", "1-10", "2-10"]
+    built = await owner.fetchval("SELECT last_value FROM relation_number")
+    assert built == len(set(names))
+    assert len(await schemas(owner)) == 1
+
+
+async def test_a_server_that_builds_nothing_leaves_it_to_others(
+    database: Any, vision: Any, serving: Any
+) -> None:
+    async with serving(database.settings, vision, indexer_settings=indexing(enabled=False)) as idle:
+        await fill(idle, "gala")
+        operation = await ask(idle, "gala")
+        assert not operation.done
+        assert (await index_of(idle, "gala")).state == events_pb2.INDEX_STATE_BUILDING
+        async with serving(database.settings, vision, indexer_settings=indexing()):
+            assert not (await finished(idle, operation.name)).HasField("error")
+        assert (await index_of(idle, "gala")).strategy == events_pb2.INDEX_STRATEGY_HNSW
