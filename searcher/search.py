@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from time import perf_counter
+from uuid import UUID
 
 from common.candidate import Candidate, Position
 from common.db.events import EventReader
@@ -34,6 +35,14 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class After:
+    """Where the page before ended, in the answers of that very event."""
+
+    uid: UUID
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """What to search for. `exact` rules approximate answers out."""
 
@@ -42,7 +51,7 @@ class Query:
     cut: Cut
     by_face: bool
     exact: bool
-    after: Position | None
+    after: After | None
     page_size: int
 
 
@@ -113,6 +122,8 @@ class Search:
         started: float,
     ) -> Answer:
         event = await self._reader.get(connection, query.event)
+        if query.after is not None and query.after.uid != event.uid:
+            raise InvalidArgument("page_token", "belongs to an event of this name that was deleted")
         gallery = Gallery(connection, event, self._galleries)
         readings = [
             images[i] if i in images else await _resolve(gallery, event, i, probe)
@@ -126,7 +137,9 @@ class Search:
             exact=query.exact,
         )
         candidates = _merged(found, by_face=query.by_face)
-        page, more = page_of(candidates, query.after, query.page_size)
+        page, more = page_of(
+            candidates, query.after.position if query.after else None, query.page_size
+        )
         return Answer(
             event,
             pack.key,

@@ -2,13 +2,13 @@
 
 import math
 from typing import Any
+from uuid import UUID
 
 import grpc
 import numpy as np
 from facepass.v1 import searcher_pb2 as pb
 from facepass.v1 import searcher_pb2_grpc
 
-from common.candidate import Position
 from common.errors import InvalidArgument
 from common.event import Event
 from common.names import parse_event, parse_face
@@ -27,7 +27,7 @@ from searcher.probes import (
     SelfieAdvice,
 )
 from searcher.repository import Source
-from searcher.search import Answer, Match, Query, Search
+from searcher.search import After, Answer, Match, Query, Search
 from searcher.thresholds import Cut, Thresholds
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -53,7 +53,8 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
         answer = await self._search.search(self._query(request, owner))
         token = ""
         if answer.more:
-            token = encode_token(owner, answer.matches[-1].candidate.position)
+            last = answer.matches[-1].candidate
+            token = encode_token(owner, [answer.event.uid.hex, *last.position])
         return _answer_to_wire(answer, token)
 
     async def CompareFaces(
@@ -89,14 +90,14 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
             raise InvalidArgument("probes", f"must be 1 to {most}")
         if request.group_by not in pb.GroupBy.values():
             raise InvalidArgument("group_by", f"{request.group_by} is not a value")
-        cursor = decode_token(request.page_token, owner, float, int, int)
+        cursor = decode_token(request.page_token, owner, str, float, int, int)
         return Query(
             parse_event(request.event, "event"),
             [_probe(probe, f"probes[{i}]") for i, probe in enumerate(request.probes)],
             _cut(request),
             request.group_by == pb.GROUP_BY_FACE,
             request.exact,
-            _position(cursor),
+            _after(cursor),
             page_size(request.page_size, default=100, most=1000),
         )
 
@@ -110,10 +111,14 @@ def _owner(request: pb.SearchRequest) -> str:
     return fingerprint("Search", bare.SerializeToString(deterministic=True))
 
 
-def _position(cursor: tuple[int | float | str, ...] | None) -> Position | None:
+def _after(cursor: tuple[int | float | str, ...] | None) -> After | None:
     if cursor is None:
         return None
-    return float(cursor[0]), int(cursor[1]), int(cursor[2])
+    uid, similarity, photo_no, face_no = cursor
+    try:
+        return After(UUID(hex=str(uid)), (float(similarity), int(photo_no), int(face_no)))
+    except ValueError:
+        raise InvalidArgument("page_token", "is not a token that this server made") from None
 
 
 def _cut(request: pb.SearchRequest) -> Cut:

@@ -146,6 +146,17 @@ async def test_pages_stay_right_while_photos_arrive_and_go(gala: Any) -> None:
     assert other.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
+async def test_a_page_token_ends_with_its_event(gala: Any) -> None:
+    first = await search(gala, selfie(ALICE), page_size=1)
+    assert first.next_page_token
+    await gala.events.DeleteEvent(events_pb2.DeleteEventRequest(name="events/gala"))
+    await gala.events.CreateEvent(events_pb2.CreateEventRequest(event_id="gala"))
+    await put(gala, "gala", "alice", PHOTOS["alice"])
+    with pytest.raises(grpc.aio.AioRpcError, match="deleted") as caught:
+        await search(gala, selfie(ALICE), page_token=first.next_page_token)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
 async def test_what_is_deleted_is_not_found(gala: Any) -> None:
     await gala.indexer.DeletePhoto(indexer_pb2.DeletePhotoRequest(name="events/gala/photos/alice"))
     response = await search(gala, selfie(ALICE))
