@@ -102,7 +102,7 @@ class EventRepository:
             event = await self._locked(connection, name, etag)
             if not validate_only:
                 await _delete_rows(connection, name)
-        if event.relation is not None and not validate_only:
+        if not validate_only:
             await self._drop(name)
         counts = event.counts
         return Deleted(counts.photos_indexed + counts.photos_rejected, counts.faces)
