@@ -66,9 +66,12 @@ class GlobalGraph:
 
 
 @asynccontextmanager
-async def global_graph(dsn: str) -> AsyncIterator[GlobalGraph]:
-    """A connection of its own, ready to search."""
+async def global_graph(dsn: str, *, forced: bool = False) -> AsyncIterator[GlobalGraph]:
+    """A connection of its own, ready to search. forced: by the graph, whatever Postgres would
+    choose."""
     async with _connected(dsn) as connection:
+        if forced:
+            await connection.fetch(SQL["force_graph"])
         graph = GlobalGraph(connection)
         await graph.prepare()
         yield graph

@@ -21,6 +21,9 @@ VACUUM (ANALYZE) baseline;
 -- iterate --
 SELECT set_config('hnsw.iterative_scan', 'relaxed_order', false);
 
+-- force_graph --
+SELECT set_config('enable_seqscan', 'off', false);
+
 -- widen --
 -- $1 hnsw.ef_search.
 SELECT set_config('hnsw.ef_search', $1, false);
