@@ -62,7 +62,7 @@ class Sizes:
     @property
     def faces(self) -> int:
         """Faces of all events."""
-        return max(round(500_000 * self.scale), 2 * sum(self.events.values()))
+        return max(round(500_000 * self.scale), sum(self.events.values()) * 3 // 2)
 
     @property
     def many(self) -> int:
