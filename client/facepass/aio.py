@@ -8,9 +8,11 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar, Unpack
 
 import grpc
+from google.longrunning import operations_pb2, operations_pb2_grpc
+from google.protobuf import duration_pb2
 
 from facepass import channel
-from facepass.errors import from_rpc_error
+from facepass.errors import from_rpc_error, from_status
 from facepass.names import event_id, event_name, photo_name
 from facepass.options import (
     EventFields,
@@ -36,6 +38,7 @@ from facepass.v1 import (
 from facepass.window import UploadLimits
 
 LARGEST_PAGE = 1000
+_WAIT_S = 20
 
 
 class _Pageable(Protocol):
@@ -76,6 +79,7 @@ class AsyncClient:
         self._searching = channel.open_channel(channel.searcher_address(searcher), credentials)
         self._events = events_pb2_grpc.EventsStub(self._indexing)
         self._indexer = indexer_pb2_grpc.IndexerStub(self._indexing)
+        self._operations = operations_pb2_grpc.OperationsStub(self._indexing)
         self._searcher = searcher_pb2_grpc.SearcherStub(self._searching)
         self._timeout_s = timeout_s
 
@@ -137,6 +141,31 @@ class AsyncClient:
             name=event_name(event), etag=etag, validate_only=validate_only
         )
         return await self._call(self._events.DeleteEvent, request)
+
+    async def optimize_event(self, event: str, *, wait: bool = True) -> operations_pb2.Operation:
+        """Bring an event's index to what its size calls for now, and up to date.
+
+        The operation has OptimizeEventMetadata, and OptimizeEventResponse once it is done. With
+        `wait`, returns then, and raises what it failed with.
+        """
+        request = indexer_pb2.OptimizeEventRequest(name=event_name(event))
+        operation = await self._call(self._indexer.OptimizeEvent, request)
+        return await self.wait_operation(operation.name) if wait else operation
+
+    async def get_operation(self, operation: str) -> operations_pb2.Operation:
+        """Read an operation by name: how far it is."""
+        request = operations_pb2.GetOperationRequest(name=operation)
+        return await self._call(self._operations.GetOperation, request)
+
+    async def wait_operation(self, operation: str) -> operations_pb2.Operation:
+        """Wait until an operation is done; raises what it failed with."""
+        wait = duration_pb2.Duration(seconds=_WAIT_S)
+        request = operations_pb2.WaitOperationRequest(name=operation, timeout=wait)
+        while not (found := await self._call(self._operations.WaitOperation, request)).done:
+            continue
+        if found.HasField("error"):
+            raise from_status(found.error)
+        return found
 
     async def index_photos(
         self,

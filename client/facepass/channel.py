@@ -13,12 +13,13 @@ DEFAULT_SEARCHER = "localhost:50052"
 _MIB = 1024 * 1024
 _IDEMPOTENT = {
     "facepass.v1.Events": ("CreateEvent", "GetEvent", "ListEvents"),
-    "facepass.v1.Indexer": ("IndexPhoto", "GetPhoto", "ListPhotos"),
+    "facepass.v1.Indexer": ("IndexPhoto", "GetPhoto", "ListPhotos", "OptimizeEvent"),
+    "google.longrunning.Operations": ("GetOperation", "WaitOperation"),
     "facepass.v1.Searcher": ("Search", "CompareFaces", "EvaluateSelfie"),
 }
 """Calls that gRPC itself may repeat. CreateEvent is one of them because the client always sends a
-request id, IndexPhoto because a repeat is answered DUPLICATE; a deletion is not: its repeat would
-be answered NOT_FOUND."""
+request id, IndexPhoto because a repeat is answered DUPLICATE, OptimizeEvent because it answers with
+what is under way; a deletion is not: its repeat would be answered NOT_FOUND."""
 
 
 def indexer_address(given: str | None = None) -> str:

@@ -5,7 +5,7 @@ from typing import cast
 
 from facepass import Client, EventFields
 from facepass.channel import indexer_address
-from facepass.cli import values
+from facepass.cli import optimize, values
 from facepass.cli.output import confirmed, note, print_json, say
 from facepass.cli.subcommands import Subcommands
 from facepass.report import counted
@@ -36,6 +36,8 @@ def register(commands: Subcommands, shared: argparse.ArgumentParser) -> None:
     update.set_defaults(run=_update, server="indexer")
     update.add_argument("--etag", default="", help="only if nobody changed it since this etag")
     _add_fields(update)
+
+    optimize.register(actions, shared)
 
     delete = actions.add_parser(
         "delete", parents=[shared], help="delete an event with its photos and faces"
@@ -142,6 +144,7 @@ def _show(event: events_pb2.Event, args: argparse.Namespace) -> None:
         ("photos", _photos(counts)),
         ("faces", f"{counts.faces:,}"),
         ("pack", event.pack),
+        ("index", optimize.index_in_words(event.index)),
         ("etag", event.etag),
         ("uid", event.uid),
     ]

@@ -32,6 +32,7 @@ _REMEDIES: dict[str, str | Callable[[FacePassError], str]] = {
     "IMAGE_EMPTY": _IMAGE,
     "IMAGE_TRUNCATED": _IMAGE,
     "IMAGE_CORRUPT": _IMAGE,
+    "OPERATION_NOT_FOUND": "It may have ended; `facepass event get EVENT` shows the index.",
     "DATABASE_UNAVAILABLE": "The server runs, but not its database. Try again in a moment.",
     "DEADLINE_EXCEEDED": "The server is slow or far away. Try again.",
     "INTERNAL": "This is the server's fault; its log says more.",
