@@ -11,11 +11,8 @@ from common.db.codec import register_codecs
 from common.db.migrate import pending_migrations
 from common.errors import DatabaseUnavailable, SetupError
 
-# A plan made for the parameters at hand costs microseconds; a generic one can cost a hundred times
-# the query.
 _SERVER_SETTINGS = {
     "application_name": "facepass",
-    "plan_cache_mode": "force_custom_plan",
     "jit": "off",
     "max_parallel_workers_per_gather": "0",
 }
@@ -27,12 +24,18 @@ _ATTEMPTS = 5
 _AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    # What a transaction ends with whose connection broke while Postgres was telling why.
+    asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.InvalidCatalogNameError,
     OSError,
     TimeoutError,
 )
+
+
+class SnapshotNeeded(Exception):
+    """What several statements read does not fit together: read it again in a snapshot."""
 
 
 class Database:
@@ -48,6 +51,18 @@ class Database:
         slow."""
         async with self._transaction("read_committed", readonly=False) as connection:
             yield connection
+
+    @asynccontextmanager
+    async def statements(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection whose statements each see what is committed when they begin: cheaper than
+        a snapshot. Raises SnapshotNeeded where an event's own relation was replaced meanwhile."""
+        try:
+            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
+                yield connection
+        except _REPLACED as error:
+            raise SnapshotNeeded from error
+        except _AWAY as error:
+            raise _unavailable() from error
 
     async def read(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """Do `work` in a snapshot; again in a new one where an event's own relation was replaced
@@ -85,7 +100,11 @@ class Database:
             ):
                 yield connection
         except _AWAY as error:
-            raise DatabaseUnavailable("the database is not available; try again") from error
+            raise _unavailable() from error
+
+
+def _unavailable() -> DatabaseUnavailable:
+    return DatabaseUnavailable("the database is not available; try again")
 
 
 async def _nothing_to_reset(_: asyncpg.Connection) -> None:
