@@ -71,6 +71,17 @@ class Galleries:
         self._metrics.gallery_searches.labels("hit").inc()
         return gallery
 
+    def fresh(self, event: Event) -> HotGallery | None:
+        """The gallery of this very event if it is here and at least at the event's version."""
+        gallery = self._galleries.get(event.name.key)
+        if gallery is None or gallery.uid != event.uid or gallery.version < event.version:
+            return None
+        return self.get(event)
+
+    def holds(self, key: int) -> bool:
+        """Whether there is a gallery under an event's key, of whatever version."""
+        return key in self._galleries
+
     def changed(self, gallery: HotGallery) -> None:
         """Make room after a gallery has grown; it goes itself when it is worn or too large."""
         if self._galleries.get(gallery.key) is not gallery:

@@ -7,9 +7,8 @@ from enum import Enum
 import asyncpg
 
 from common.candidate import Candidate
-from common.db.events import SQL as COMMON_SQL
 from common.db.faces import EventFaces
-from common.db.photos import found_photo_from_row
+from common.db.pool import SnapshotNeeded
 from common.db.sql import load_queries
 from common.errors import FaceNotFound
 from common.event import Event
@@ -34,6 +33,15 @@ class Source(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Match:
+    """One entry of an answer."""
+
+    candidate: Candidate
+    face: StoredFace
+    photo: FoundPhoto
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """The candidates of each query, in no order, and where they came from."""
 
@@ -44,18 +52,28 @@ class Found:
 class Gallery:
     """Finds candidates in memory where the event is hot, else in the database."""
 
-    def __init__(self, connection: asyncpg.Connection, event: Event, galleries: Galleries) -> None:
+    def __init__(
+        self,
+        connection: asyncpg.Connection,
+        event: Event,
+        galleries: Galleries,
+        *,
+        in_snapshot: bool,
+    ) -> None:
+        """Without a snapshot, memory must be up to date, and what it finds must still be there:
+        else SnapshotNeeded is raised."""
         self._connection = connection
         self._event = event
         self._galleries = galleries
+        self._in_snapshot = in_snapshot
         self._faces = EventFaces(connection, event)
 
     async def candidates(self, queries: Sequence[Query], *, exact: bool) -> Found:
         """Every template of the event that is similar enough; `exact` rules the graph out."""
         if self._event.pack is None or not queries:
             return Found([], Source.UNSPECIFIED)
-        hot = self._galleries.get(self._event)
-        if hot is not None and await self._bring_up_to_date(hot):
+        hot = await self._hot()
+        if hot is not None:
             return Found([self._known(some) for some in await hot.search(queries)], Source.MEMORY)
         found, source = [], Source.SCAN
         for query in queries:
@@ -64,6 +82,15 @@ class Gallery:
                 source = Source.GRAPH
             found.append(nearest if nearest is not None else await self._by_scan(query))
         return Found(found, source)
+
+    async def _hot(self) -> HotGallery | None:
+        if not self._in_snapshot:
+            hot = self._galleries.fresh(self._event)
+            if hot is None:
+                raise SnapshotNeeded
+            return hot
+        hot = self._galleries.get(self._event)
+        return hot if hot is not None and await self._bring_up_to_date(hot) else None
 
     async def _bring_up_to_date(self, hot: HotGallery) -> bool:
         """Apply what was committed since; False where that is no longer known."""
@@ -97,18 +124,16 @@ class Gallery:
 
     async def template(self, name: FaceName) -> EmbeddingVector:
         """The template of an indexed face. Raises FaceNotFound."""
+        if not self._in_snapshot:
+            raise SnapshotNeeded
         return await read_template(self._connection, self._event, name)
 
-    async def photos(self, numbers: Sequence[int]) -> dict[int, FoundPhoto]:
-        """Photos by number."""
-        rows = await self._connection.fetch(
-            COMMON_SQL["photos_by_no"], self._event.name.key, numbers
-        )
-        return {row["photo_no"]: found_photo_from_row(row) for row in rows}
-
-    async def faces(self, numbers: Sequence[int]) -> dict[int, StoredFace]:
-        """Faces by number."""
-        return await self._faces.by_no(numbers)
+    async def matches(self, page: Sequence[Candidate]) -> list[Match]:
+        """Candidates with what is told of them."""
+        found = await self._faces.with_photos([each.face_no for each in page]) if page else {}
+        if len(found) < len(page) and not self._in_snapshot:
+            raise SnapshotNeeded
+        return [Match(each, *found[each.face_no]) for each in page]
 
 
 async def read_template(

@@ -9,12 +9,11 @@ from uuid import UUID
 
 from common.candidate import Candidate, Position
 from common.db.events import EventReader
-from common.db.pool import Connection, Database
+from common.db.pool import Connection, Database, SnapshotNeeded
 from common.errors import InvalidArgument
 from common.event import Event
 from common.metrics import Metrics
 from common.names import EventName
-from common.photo import FoundPhoto, StoredFace
 from common.vision.types import Pack
 from searcher import block
 from searcher.candidates import best_per_photo, nearest, page_of
@@ -28,7 +27,7 @@ from searcher.probes import (
     ProbeReading,
     read_embedding,
 )
-from searcher.repository import Found, Gallery, Source
+from searcher.repository import Found, Gallery, Match, Source
 from searcher.thresholds import Cut, Thresholds
 
 log = logging.getLogger(__name__)
@@ -53,15 +52,6 @@ class Query:
     exact: bool
     after: After | None
     page_size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """One entry of the answer."""
-
-    candidate: Candidate
-    photo: FoundPhoto
-    face: StoredFace
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +96,16 @@ class Search:
         probe_ms = _ms_since(started)
         started = perf_counter()
 
-        async def work(connection: Connection) -> Answer:
-            return await self._answer(connection, query, images, probe_ms, started)
+        async def work(connection: Connection, *, in_snapshot: bool = True) -> Answer:
+            return await self._answer(connection, query, images, probe_ms, started, in_snapshot)
 
-        answer = await self._database.read(work)
+        try:
+            if not self._galleries.holds(query.event.key):
+                raise SnapshotNeeded
+            async with self._database.statements() as connection:
+                answer = await work(connection, in_snapshot=False)
+        except SnapshotNeeded:
+            answer = await self._database.read(work)
         self._observe(answer)
         return answer
 
@@ -120,11 +116,12 @@ class Search:
         images: Mapping[int, ProbeReading],
         probe_ms: float,
         started: float,
+        in_snapshot: bool,
     ) -> Answer:
         event = await self._reader.get(connection, query.event)
         if query.after is not None and query.after.uid != event.uid:
             raise InvalidArgument("page_token", "belongs to an event of this name that was deleted")
-        gallery = Gallery(connection, event, self._galleries)
+        gallery = Gallery(connection, event, self._galleries, in_snapshot=in_snapshot)
         readings = [
             images[i] if i in images else await _resolve(gallery, event, i, probe)
             for i, probe in enumerate(query.probes)
@@ -145,7 +142,7 @@ class Search:
             pack.key,
             thresholds,
             readings,
-            await _matches(gallery, page),
+            await gallery.matches(page),
             more,
             len(candidates),
             found.source,
@@ -199,14 +196,6 @@ async def _resolve(gallery: Gallery, event: Event, index: int, probe: Probe) -> 
 def _merged(found: Found, *, by_face: bool) -> list[Candidate]:
     candidates = nearest(chain.from_iterable(found.candidates))
     return candidates if by_face else best_per_photo(candidates)
-
-
-async def _matches(gallery: Gallery, page: Sequence[Candidate]) -> list[Match]:
-    if not page:
-        return []
-    photos = await gallery.photos([candidate.photo_no for candidate in page])
-    faces = await gallery.faces([candidate.face_no for candidate in page])
-    return [Match(c, photos[c.photo_no], faces[c.face_no]) for c in page]
 
 
 def _ms_since(started: float) -> float:

@@ -26,8 +26,8 @@ from searcher.probes import (
     ProbeReading,
     SelfieAdvice,
 )
-from searcher.repository import Source
-from searcher.search import After, Answer, Match, Query, Search
+from searcher.repository import Match, Source
+from searcher.search import After, Answer, Query, Search
 from searcher.thresholds import Cut, Thresholds
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -49,12 +49,11 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
         self._settings = settings
 
     async def Search(self, request: pb.SearchRequest, context: Context) -> pb.SearchResponse:
-        owner = _owner(request)
-        answer = await self._search.search(self._query(request, owner))
+        answer = await self._search.search(self._query(request))
         token = ""
         if answer.more:
             last = answer.matches[-1].candidate
-            token = encode_token(owner, [answer.event.uid.hex, *last.position])
+            token = encode_token(_owner(request), [answer.event.uid.hex, *last.position])
         return _answer_to_wire(answer, token)
 
     async def CompareFaces(
@@ -84,20 +83,19 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
             usable=reading.embedding is not None and alone, probe=_reading_to_wire(reading)
         )
 
-    def _query(self, request: pb.SearchRequest, owner: str) -> Query:
+    def _query(self, request: pb.SearchRequest) -> Query:
         most = self._settings.max_probes
         if not 1 <= len(request.probes) <= most:
             raise InvalidArgument("probes", f"must be 1 to {most}")
         if request.group_by not in pb.GroupBy.values():
             raise InvalidArgument("group_by", f"{request.group_by} is not a value")
-        cursor = decode_token(request.page_token, owner, str, float, int, int)
         return Query(
             parse_event(request.event, "event"),
             [_probe(probe, f"probes[{i}]") for i, probe in enumerate(request.probes)],
             _cut(request),
             request.group_by == pb.GROUP_BY_FACE,
             request.exact,
-            _after(cursor),
+            _after(request),
             page_size(request.page_size, default=100, most=1000),
         )
 
@@ -111,9 +109,11 @@ def _owner(request: pb.SearchRequest) -> str:
     return fingerprint("Search", bare.SerializeToString(deterministic=True))
 
 
-def _after(cursor: tuple[int | float | str, ...] | None) -> After | None:
-    if cursor is None:
+def _after(request: pb.SearchRequest) -> After | None:
+    if not request.page_token:
         return None
+    cursor = decode_token(request.page_token, _owner(request), str, float, int, int)
+    assert cursor is not None
     uid, similarity, photo_no, face_no = cursor
     try:
         return After(UUID(hex=str(uid)), (float(similarity), int(photo_no), int(face_no)))
@@ -195,9 +195,9 @@ def _match_to_wire(answer: Answer, match: Match) -> pb.Match:
 
 
 def _tier(similarity: float, thresholds: Thresholds) -> pb.MatchTier:
-    if similarity >= thresholds.confident_similarity:
+    if told(similarity) >= told(thresholds.confident_similarity):
         return pb.MATCH_TIER_CONFIDENT
-    if similarity >= thresholds.min_similarity:
+    if told(similarity) >= told(thresholds.min_similarity):
         return pb.MATCH_TIER_POSSIBLE
     return pb.MATCH_TIER_UNSPECIFIED
 

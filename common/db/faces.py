@@ -9,11 +9,11 @@ import numpy as np
 
 from common.candidate import Candidate
 from common.db.copy_stream import TemplateStream
-from common.db.photos import face_from_row
+from common.db.photos import face_from_row, found_photo_from_row
 from common.db.sql import load_queries
 from common.event import Event
 from common.names import MAX_FACE_NO
-from common.photo import StoredFace
+from common.photo import FoundPhoto, StoredFace
 from common.similarity import SLACK, at_least, similarities
 from common.template_rows import TemplateRows
 from common.vision.types import EmbeddingVector
@@ -57,8 +57,23 @@ class EventFaces:
 
     async def by_no(self, numbers: Sequence[int]) -> dict[int, StoredFace]:
         """Faces by number, without their templates."""
-        rows = await self._rows("faces_by_no", numbers)
+        rows = await self._by_no("faces_by_no", numbers)
         return {row["face_no"]: face_from_row(row) for row in rows}
+
+    async def with_photos(self, numbers: Sequence[int]) -> dict[int, tuple[StoredFace, FoundPhoto]]:
+        """Faces by number with their photos; those that are not there are left out."""
+        if self._own is None:
+            rows = await self._by_no("faces_with_photos", numbers)
+            return {r["face_no"]: (face_from_row(r), found_photo_from_row(r)) for r in rows}
+        faces = await self.by_no(numbers)
+        wanted = list({face.photo_no for face in faces.values()})
+        rows = await self._connection.fetch(SQL["photos_by_no"], self._event.name.key, wanted)
+        photos = {row["photo_no"]: found_photo_from_row(row) for row in rows}
+        return {
+            number: (face, photos[face.photo_no])
+            for number, face in faces.items()
+            if face.photo_no in photos
+        }
 
     async def of_photos(self, photo_numbers: Sequence[int]) -> dict[int, list[StoredFace]]:
         """Faces by the number of their photo, without their templates."""
@@ -69,7 +84,7 @@ class EventFaces:
 
     async def template(self, face_no: int) -> tuple[int, EmbeddingVector] | None:
         """Photo number and template (D,) of a face."""
-        rows = await self._rows("templates_by_no", [face_no])
+        rows = await self._by_no("templates_by_no", [face_no])
         return (rows[0]["photo_no"], rows[0]["embedding"]) if rows else None
 
     async def exact(self, probe: EmbeddingVector, min_similarity: float) -> list[Candidate]:
@@ -155,6 +170,14 @@ class EventFaces:
 
     async def _rows(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         return [row for part in self.parts for row in await self._fetch(part, query, arguments)]
+
+    async def _by_no(self, query: str, numbers: Sequence[int]) -> list[asyncpg.Record]:
+        rows = []
+        for part in self.parts:
+            here = [number for number in numbers if part.start <= number < part.end]
+            if here:
+                rows += await self._fetch(part, query, [here])
+        return rows
 
     async def _fetch(
         self, part: Part, query: str, arguments: Sequence[object]

@@ -31,8 +31,8 @@ def face_from_row(row: asyncpg.Record) -> StoredFace:
 
 
 def found_photo_from_row(row: asyncpg.Record) -> FoundPhoto:
-    """A row of the query `photos_by_no`."""
-    return FoundPhoto(_info(row), row["width"], row["height"])
+    """A row of a query that has a photo's columns."""
+    return FoundPhoto(_info(row), row["photo_width"], row["photo_height"])
 
 
 def _info(row: asyncpg.Record) -> PhotoInfo:

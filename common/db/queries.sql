@@ -25,7 +25,8 @@ ON CONFLICT (key) DO NOTHING;
 
 -- photos_by_no --
 -- $1 event_id, $2 photo numbers.
-SELECT photo_no, photo_id, file_name, source_uri, capture_time, attributes, width, height
+SELECT photo_no, photo_id, file_name, source_uri, capture_time, attributes, width AS photo_width,
+       height AS photo_height
   FROM photo
  WHERE event_id = $1 AND photo_no = ANY ($2::int[]);
 
@@ -38,6 +39,15 @@ SELECT face_no, photo_no, x, y, width, height, detection_score, quality_score, s
        roll, landmarks
   FROM {faces}
  WHERE event_id = $1 AND pack_id = $2 AND face_no >= $3 AND face_no < $4 AND face_no = ANY ($5::int[]);
+
+-- faces_with_photos --
+-- $5 face numbers. Of the shared table only: an own relation may live elsewhere than the photos.
+SELECT f.face_no, f.photo_no, f.x, f.y, f.width, f.height, f.detection_score, f.quality_score, f.sharpness,
+       f.brightness, f.yaw, f.pitch, f.roll, f.landmarks, p.photo_id, p.file_name, p.source_uri, p.capture_time,
+       p.attributes, p.width AS photo_width, p.height AS photo_height
+  FROM {faces} f
+  JOIN photo p ON p.event_id = $1 AND p.photo_no = f.photo_no
+ WHERE f.event_id = $1 AND f.pack_id = $2 AND f.face_no >= $3 AND f.face_no < $4 AND f.face_no = ANY ($5::int[]);
 
 -- faces_of_photos --
 -- $5 photo numbers. Without templates.
@@ -65,8 +75,8 @@ SELECT face_no, photo_no, embedding
 SELECT face_no, photo_no, embedding FROM {faces} WHERE event_id = $1 ORDER BY embedding <#> $2::halfvec LIMIT $3;
 
 -- widen_graph_search --
--- $1 ef_search of this transaction's searches of a graph.
-SELECT set_config('hnsw.ef_search', $1::text, true);
+-- $1 ef_search of this transaction's searches of a graph. A plan for any limit would sort the whole table instead.
+SELECT set_config('hnsw.ef_search', $1::text, true), set_config('plan_cache_mode', 'force_custom_plan', true);
 
 -- copy_templates --
 -- For COPY.

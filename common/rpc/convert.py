@@ -1,11 +1,11 @@
 """Domain values to messages and back, for what both servers speak."""
 
+import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import Enum
 from typing import TypeVar
 
-import numpy as np
 from facepass.v1 import types_pb2 as pb
 from google.protobuf import timestamp_pb2
 
@@ -76,9 +76,9 @@ def detected_to_wire(
 ) -> pb.DetectedFace:
     """One detected face; landmarks that the engine does not locate are left out."""
     points = {
-        name: pb.Point(x=float(x), y=float(y))
-        for name, (x, y) in zip(_LANDMARKS, detection.landmarks, strict=True)
-        if not np.isnan(x)
+        name: pb.Point(x=x, y=y)
+        for name, (x, y) in zip(_LANDMARKS, detection.landmarks.tolist(), strict=True)
+        if not math.isnan(x)
     }
     return pb.DetectedFace(
         box=box_to_wire(detection.box),
