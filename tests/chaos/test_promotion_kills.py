@@ -38,7 +38,7 @@ POINTS = [
 ]
 PHASES = [Phase.BUILDING, Phase.CLEANING, Phase.COPYING, Phase.MEASURING, Phase.BUILDING]
 PHASES += [Phase.CLEANING, Phase.QUEUED]
-LONGEST_DELAY_S = {Phase.BUILDING: 1.0}
+LONGEST_DELAY_S = {Phase.BUILDING: 1.0, Phase.CLEANING: 0.01}
 QUICK = Pace(beat_s=0.1, stale_s=1.0)
 BUILDING = indexing(hnsw_min_faces=PHOTOS * FACES // 2, interval_s=0.1)
 
@@ -54,7 +54,8 @@ async def writing(crowd: Crowd) -> AsyncIterator[None]:
             with suppress(DatabaseUnavailable):
                 await crowd.add(f"later-{number}", 2)
                 if number % 3 == 0:
-                    await crowd.remove(f"first-{number // 3 % PHOTOS}")
+                    gone = f"first-{number // 3}" if number < 30 else f"later-{number}"
+                    await crowd.remove(gone)
             number += 1
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), 0.02)
