@@ -4,6 +4,7 @@
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from common.errors import InvalidArgument
 
@@ -14,6 +15,11 @@ MAX_FACE_NO = 2**31 - 1
 
 EVENT_ID_RULE = "1 to 63 characters of a-z, 0-9 and '-', starting and ending with a letter or digit"
 PHOTO_ID_RULE = "1 to 256 characters of A-Z, a-z, 0-9 and -._~%"
+
+
+@lru_cache(maxsize=4096)
+def _key(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +35,7 @@ class EventName:
     def key(self) -> int:
         """The event's key in every table: 63 bits of the SHA-256 of its name, so that a name routes
         without a look-up."""
-        return int.from_bytes(hashlib.sha256(str(self).encode()).digest()[:8], "big") >> 1
+        return _key(str(self))
 
     def photo(self, photo_id: str) -> "PhotoName":
         return PhotoName(self, photo_id)

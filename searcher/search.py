@@ -172,7 +172,7 @@ class Search:
         metrics.stage_seconds.labels("gallery").observe(answer.gallery_ms / 1000)
         for reading in answer.probes:
             metrics.probes.labels("no" if reading.embedding is None else "yes").inc()
-        log.info(
+        log.debug(
             "searched",
             extra={
                 "action": "searched",

@@ -26,19 +26,21 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._handlers: dict[str, Any] = {}
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
-        handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or method.startswith(_QUIET):
-            return handler
-        if handler.response_streaming:
-            return self._streaming(handler, method)
-        return self._single(handler, method)
+        if method not in self._handlers:
+            handler = await continuation(handler_call_details)
+            if handler is None or method.startswith(_QUIET):
+                return handler
+            wrap = self._streaming if handler.response_streaming else self._single
+            self._handlers[method] = wrap(handler, method)
+        return self._handlers[method]
 
     def _single(self, handler: Any, method: str) -> Any:
         inner = handler.stream_unary if handler.request_streaming else handler.unary_unary
