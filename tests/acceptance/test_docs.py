@@ -142,6 +142,14 @@ def test_readme(tmp_path: Path, addresses: dict[str, str], commands: Path) -> No
     assert re.search(r"^events/gala/photos/group\.jpg \d", printed, re.MULTILINE)
 
 
+def test_galleries(tmp_path: Path, addresses: dict[str, str], commands: Path) -> None:
+    printed = run_page("docs/galleries.md", tmp_path, addresses, commands)
+    assert "every face is compared" in printed
+    assert "OptimizeEventResponse" in printed
+    assert "INDEX_STRATEGY_EXACT" in printed
+    assert re.search(r"operations/[0-9a-f-]{36}", printed)
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_make_targets_are_there(page: str) -> None:
     blocks = [code for kind, code in BLOCK.findall((ROOT / page).read_text()) if kind == "console"]
