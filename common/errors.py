@@ -162,6 +162,12 @@ class Overloaded(FacePassError):
         self.retry_after_s = retry_after_s
 
 
+class OutOfSpace(FacePassError):
+    """The database's disk or memory has no room for this."""
+
+    reason = "OUT_OF_SPACE"
+
+
 class DatabaseUnavailable(FacePassError):
     """The database cannot be reached right now."""
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from common.errors import DatabaseUnavailable, EventNotFound
+from common.errors import DatabaseUnavailable, EventNotFound, OutOfSpace
 from common.metrics import Metrics
 from indexer.config import PromotionSettings
 from indexer.curator_repository import CuratorRepository
@@ -85,6 +85,10 @@ class Curator:
             return False
         except EventNotFound as error:
             outcome = "event_gone"
+            await self._queue.finish(claim, Failure(error.reason, error.message))
+        except OutOfSpace as error:
+            outcome = "out_of_space"
+            log.error(error.message, extra={"action": outcome, "event": str(claim.event)})
             await self._queue.finish(claim, Failure(error.reason, error.message))
         except (DatabaseUnavailable, asyncio.CancelledError):
             outcome = "interrupted"

@@ -17,6 +17,7 @@ from common.errors import (
     OperationCancelled,
     OperationNotDone,
     OperationNotFound,
+    OutOfSpace,
 )
 from common.paging import decode_token, encode_token, fingerprint, page_size
 from common.rpc.convert import enum_to_wire, timestamp_to_wire
@@ -145,5 +146,5 @@ def _wait_s(request: operations_pb2.WaitOperationRequest) -> float:
 
 
 def _error(failure: Failure) -> FacePassError:
-    known = {each.reason: each for each in (EventNotFound, OperationCancelled)}
+    known = {each.reason: each for each in (EventNotFound, OperationCancelled, OutOfSpace)}
     return known.get(failure.reason, FacePassError)(failure.message)

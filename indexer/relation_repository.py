@@ -14,7 +14,7 @@ from common.db.events import EventReader
 from common.db.faces import EventFaces
 from common.db.pool import Database
 from common.db.sql import load_queries
-from common.errors import EventNotFound
+from common.errors import DatabaseUnavailable, EventNotFound, OutOfSpace
 from common.event import Event
 from indexer.operations import Claim, Progress, Superseded
 
@@ -67,8 +67,9 @@ class RelationRepository:
             return number
 
     async def copy(self, claim: Claim, relation: int) -> Copy:
-        """Fill a new relation with the event's faces as they are at one moment."""
-        with superseding():
+        """Fill a new relation with the event's faces as they are at one moment. Raises
+        OutOfSpace."""
+        with superseding(), _needing_room():
             async with self._database.copying() as connection:
                 event = await self._reader.get(connection, claim.event)
                 _check(event, claim)
@@ -89,8 +90,8 @@ class RelationRepository:
                 return Copy(relation, event, faces)
 
     async def index(self, copy: Copy, ef_construction: int, progress: Progress) -> None:
-        """Build the graph."""
-        with superseding():
+        """Build the graph. Raises OutOfSpace."""
+        with superseding(), _needing_room():
             async with self._database.transaction() as connection:
                 await connection.execute(SQL["lift_timeout"])
                 progress.graph_pid = connection.get_server_pid()
@@ -236,6 +237,17 @@ def superseding() -> Iterator[None]:
         yield
     except (*_GONE, EventNotFound) as error:
         raise Superseded from error
+
+
+@contextmanager
+def _needing_room() -> Iterator[None]:
+    """Tell a database that is full from one that is away: trying again at once would not help."""
+    try:
+        yield
+    except DatabaseUnavailable as error:
+        if isinstance(error.__cause__, (asyncpg.DiskFullError, asyncpg.OutOfMemoryError)):
+            raise OutOfSpace("the database has no room for the graph of the event") from error
+        raise
 
 
 async def _forget(connection: asyncpg.Connection, copy: Copy, version: int, event: Event) -> None:

@@ -25,6 +25,7 @@ STATUS: Mapping[type[BaseException], grpc.StatusCode] = {
     errors.OperationNotDone: grpc.StatusCode.FAILED_PRECONDITION,
     errors.OperationCancelled: grpc.StatusCode.CANCELLED,
     errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.OutOfSpace: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DatabaseUnavailable: grpc.StatusCode.UNAVAILABLE,
 }
 """Anything else is INTERNAL."""
