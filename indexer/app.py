@@ -12,15 +12,15 @@ from common.db.pool import open_database
 from common.metrics import Metrics
 from common.rpc.server import RunningServer, serving
 from common.vision.types import Vision
-from indexer.background import in_the_background
 from indexer.config import IndexerSettings
-from indexer.curator import Pace
 from indexer.event_repository import EventRepository
 from indexer.event_service import EventsServicer
+from indexer.graphs.background import in_the_background
+from indexer.graphs.curator import Pace
+from indexer.graphs.operation_repository import OperationRepository
+from indexer.graphs.operation_service import OperationsServicer
+from indexer.graphs.optimizing import Optimizing
 from indexer.indexing import PhotoIndexing
-from indexer.operation_repository import OperationRepository
-from indexer.operation_service import OperationsServicer
-from indexer.optimizing import Optimizing
 from indexer.pending import PendingPhotos
 from indexer.repository import PhotoRepository
 from indexer.service import IndexerServicer

@@ -19,7 +19,7 @@ from common.errors import (
 )
 from common.event import Event, EventFields
 from common.names import EventName
-from indexer.drop_repository import RelationDrops
+from indexer.graphs.drop_repository import RelationDrops
 
 SQL = load_queries("indexer")
 

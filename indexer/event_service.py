@@ -24,7 +24,7 @@ from common.rpc.convert import (
 )
 from common.vision.types import Detail, QualityFilter
 from indexer.event_repository import EventRepository, RequestMark
-from indexer.operation_repository import OperationRepository
+from indexer.graphs.operation_repository import OperationRepository
 
 Context = grpc.aio.ServicerContext[Any, Any]
 MAX_TEXT = 256

@@ -28,9 +28,9 @@ from common.rpc.status import status_of
 from common.vision.types import AnalyzeOptions, Detail, QualityFilter
 from indexer.config import IndexerServerSettings
 from indexer.event_repository import EventRepository
+from indexer.graphs.operation_service import OperationsServicer
+from indexer.graphs.optimizing import Optimizing
 from indexer.indexing import IndexJob, PhotoIndexing, PhotoOutcome
-from indexer.operation_service import OperationsServicer
-from indexer.optimizing import Optimizing
 from indexer.repository import PhotoRepository
 from indexer.uploads import Chunk, Header, Upload, assemble, whole
 

@@ -18,6 +18,8 @@ from uuid import UUID
 import asyncpg
 import psutil
 import pytest
+from crowd import Crowd, leftovers
+from large_events import indexing
 from pydantic import SecretStr
 
 import indexer.app
@@ -25,11 +27,9 @@ from common.config import DatabaseSettings
 from common.db.migrate import migrate
 from common.db.pool import open_database
 from common.errors import DatabaseUnavailable
-from indexer.curator import Pace
-from indexer.operations import Operation, Phase
+from indexer.graphs.curator import Pace
+from indexer.graphs.operations import Operation, Phase
 from standalone.embedded import EmbeddedPostgres, Role
-from tests.crowd import Crowd, leftovers
-from tests.large_events import indexing
 
 PHOTOS, FACES = 60, 100
 POINTS = [

@@ -34,7 +34,7 @@ from hypothesis.stateful import (
 from common.errors import EventNotFound, FaceNotFound, FacePassError, PhotoNotFound
 from common.event import EventFields
 from common.names import EventName
-from indexer.operations import Superseded
+from indexer.graphs.operations import Superseded
 from indexer.write_repository import Written
 from searcher.repository import Source
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-
-from tests.large_events import (
+from large_events import (
     GRAPH,
     NO_MEMORY,
     delete,

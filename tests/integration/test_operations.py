@@ -13,8 +13,7 @@ from facepass.v1 import events_pb2, indexer_pb2
 from google.longrunning import operations_pb2, operations_pb2_grpc
 from google.protobuf import duration_pb2
 from google.rpc import error_details_pb2
-
-from tests.large_events import ask, create, fill, finished, index_of, indexing
+from large_events import ask, create, fill, finished, index_of, indexing
 
 BUILDING = indexing(interval_s=0.1)
 WAITING = indexing(enabled=False, interval_s=3600)

@@ -7,8 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 from facepass.v1 import events_pb2, indexer_pb2
-
-from tests.large_events import (
+from large_events import (
     GRAPH,
     NO_MEMORY,
     PEOPLE,

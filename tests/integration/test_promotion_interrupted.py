@@ -8,14 +8,14 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from crowd import Crowd, leftovers
 from facepass.v1 import events_pb2
+from large_events import ask, delete_event, finished, index_of, indexing
 
 import indexer.app
 from common.db.pool import Database, open_database
 from common.names import EventName
-from indexer.operations import Operation, Phase
-from tests.crowd import Crowd, leftovers
-from tests.large_events import ask, delete_event, finished, index_of, indexing
+from indexer.graphs.operations import Operation, Phase
 
 SETTINGS = indexing(hnsw_min_faces=1000)
 # As Postgres says it when a disk is full, and a plain fault.

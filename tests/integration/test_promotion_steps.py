@@ -7,24 +7,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-
-from common.db.events import EventReader, PackRegistry
-from common.db.faces import EventFaces
-from common.db.pool import Database, open_database
-from common.errors import EventNotFound
-from common.event import Event
-from common.metrics import Metrics
-from common.names import EventName
-from indexer.config import PromotionSettings
-from indexer.curator_repository import CuratorRepository
-from indexer.drop_repository import RelationDrops
-from indexer.operation_repository import OperationQueue, OperationRepository
-from indexer.operations import Claim, Progress, Strategy, Superseded
-from indexer.promotion import Promotion
-from indexer.recall import RecallWatch
-from indexer.recall_repository import RecallRepository
-from indexer.relation_repository import Copy, Measured, RelationRepository
-from tests.large_events import (
+from large_events import (
     NO_MEMORY,
     PEOPLE,
     create,
@@ -38,6 +21,23 @@ from tests.large_events import (
     put,
     schemas,
 )
+
+from common.db.events import EventReader, PackRegistry
+from common.db.faces import EventFaces
+from common.db.pool import Database, open_database
+from common.errors import EventNotFound
+from common.event import Event
+from common.metrics import Metrics
+from common.names import EventName
+from indexer.config import PromotionSettings
+from indexer.graphs.curator_repository import CuratorRepository
+from indexer.graphs.drop_repository import RelationDrops
+from indexer.graphs.operation_repository import OperationQueue, OperationRepository
+from indexer.graphs.operations import Claim, Progress, Strategy, Superseded
+from indexer.graphs.promotion import Promotion
+from indexer.graphs.recall import RecallWatch
+from indexer.graphs.recall_repository import RecallRepository
+from indexer.graphs.relation_repository import Copy, Measured, RelationRepository
 
 GALA = EventName("gala")
 SETTINGS = PromotionSettings(hnsw_min_faces=20)

@@ -22,14 +22,14 @@ from common.names import EventName
 from common.photo import PhotoInfo
 from common.vision.types import Analysis, Box, Detection, Face, Pack, Quality
 from indexer.config import PromotionSettings
-from indexer.drop_repository import RelationDrops
 from indexer.event_repository import EventRepository
-from indexer.operation_repository import OperationQueue, OperationRepository
-from indexer.operations import Claim, Progress
-from indexer.promotion import Promotion
-from indexer.recall import RecallWatch
-from indexer.recall_repository import RecallRepository
-from indexer.relation_repository import RelationRepository
+from indexer.graphs.drop_repository import RelationDrops
+from indexer.graphs.operation_repository import OperationQueue, OperationRepository
+from indexer.graphs.operations import Claim, Progress
+from indexer.graphs.promotion import Promotion
+from indexer.graphs.recall import RecallWatch
+from indexer.graphs.recall_repository import RecallRepository
+from indexer.graphs.relation_repository import RelationRepository
 from indexer.repository import PhotoRepository
 from indexer.write_repository import PhotoWrite, WriteRepository
 from searcher.config import GallerySettings, SearcherServerSettings

@@ -7,12 +7,12 @@ from time import monotonic
 
 from common.metrics import Metrics
 from indexer.config import PromotionSettings
-from indexer.curator import in_background
-from indexer.curator_repository import CuratorRepository
-from indexer.drop_repository import RelationDrops
-from indexer.operation_repository import OperationQueue
-from indexer.operations import Superseded
-from indexer.recall import RecallWatch
+from indexer.graphs.curator import in_background
+from indexer.graphs.curator_repository import CuratorRepository
+from indexer.graphs.drop_repository import RelationDrops
+from indexer.graphs.operation_repository import OperationQueue
+from indexer.graphs.operations import Superseded
+from indexer.graphs.recall import RecallWatch
 
 TOMBSTONE_AGE_S = 86_400.0
 OPERATION_AGE_S = 7 * 86_400.0

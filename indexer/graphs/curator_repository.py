@@ -10,7 +10,8 @@ from common.event import Event
 from common.names import EventName
 from indexer.config import PromotionSettings
 
-SQL = load_queries("indexer")
+SQL = load_queries("indexer.graphs")
+EVENT_SQL = load_queries("indexer")
 LEAST_FOLD = 500
 _TOMBSTONES_AT_A_TIME = 1000
 
@@ -64,7 +65,7 @@ class CuratorRepository:
     async def _forget_some(self, key: int, age_s: float) -> bool:
         """A few at a time: the event's writers wait meanwhile."""
         async with self._database.transaction() as connection:
-            await connection.fetchrow(SQL["lock_event"], key)
+            await connection.fetchrow(EVENT_SQL["lock_event"], key)
             floor = await connection.fetchval(
                 SQL["tombstone_floor"], key, age_s, _TOMBSTONES_AT_A_TIME
             )

@@ -7,9 +7,9 @@ from common.db.faces import EventFaces
 from common.db.pool import Database
 from common.db.sql import load_queries
 from common.event import Event
-from indexer.relation_repository import superseding, table
+from indexer.graphs.relation_repository import superseding, table
 
-SQL = load_queries("indexer")
+SQL = load_queries("indexer.graphs")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ from common.rpc.convert import enum_to_wire, timestamp_to_wire
 from common.rpc.status import status_of
 from indexer.event_repository import EventRepository
 from indexer.event_service import index_to_wire
-from indexer.operation_repository import OperationRepository
-from indexer.operations import Failure, Operation
+from indexer.graphs.operation_repository import OperationRepository
+from indexer.graphs.operations import Failure, Operation
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _LOOK_S = 0.2

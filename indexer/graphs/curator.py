@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from common.errors import DatabaseUnavailable, EventNotFound, OutOfSpace
 from common.metrics import Metrics
 from indexer.config import PromotionSettings
-from indexer.curator_repository import CuratorRepository
-from indexer.operation_repository import OperationQueue
-from indexer.operations import Claim, Failure, Progress, Strategy, Superseded
-from indexer.promotion import Promotion
+from indexer.graphs.curator_repository import CuratorRepository
+from indexer.graphs.operation_repository import OperationQueue
+from indexer.graphs.operations import Claim, Failure, Progress, Strategy, Superseded
+from indexer.graphs.promotion import Promotion
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import asyncpg
 from common.db.pool import Database
 from common.db.sql import load_queries
 
-SQL = load_queries("indexer")
+SQL = load_queries("indexer.graphs")
 _AT_A_TIME = 100
 
 

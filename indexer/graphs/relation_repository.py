@@ -16,9 +16,10 @@ from common.db.pool import Database
 from common.db.sql import load_queries
 from common.errors import DatabaseUnavailable, EventNotFound, OutOfSpace
 from common.event import Event
-from indexer.operations import Claim, Progress, Superseded
+from indexer.graphs.operations import Claim, Progress, Superseded
 
-SQL = load_queries("indexer")
+SQL = load_queries("indexer.graphs")
+EVENT_SQL = load_queries("indexer")
 HNSW_M = 16
 _DAY_S = 86_400.0
 _GONE = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
@@ -214,7 +215,7 @@ class RelationRepository:
         """A transaction that holds the event's row and the claim. `changing`: alone."""
         with superseding():
             async with self._database.transaction() as connection:
-                query = SQL["lock_event" if changing else "hold_event"]
+                query = EVENT_SQL["lock_event"] if changing else SQL["hold_event"]
                 row = await connection.fetchrow(query, claim.event.key)
                 if row is None or row["uid"] != claim.uid:
                     raise Superseded

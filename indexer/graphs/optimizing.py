@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from common.event import Event
-from indexer.operation_repository import OperationRepository
-from indexer.operations import Operation, Strategy
-from indexer.promotion import wanted_strategy
+from indexer.graphs.operation_repository import OperationRepository
+from indexer.graphs.operations import Operation, Strategy
+from indexer.graphs.promotion import wanted_strategy
 
 
 class Optimizing:

@@ -8,15 +8,15 @@ from common.db.events import EventReader
 from common.db.pool import open_database
 from common.metrics import Metrics
 from indexer.config import IndexerSettings
-from indexer.curator import Curator, Pace
-from indexer.curator_repository import CuratorRepository
-from indexer.drop_repository import RelationDrops
-from indexer.housekeeping import Housekeeping
-from indexer.operation_repository import OperationQueue
-from indexer.promotion import Promotion
-from indexer.recall import RecallWatch
-from indexer.recall_repository import RecallRepository
-from indexer.relation_repository import RelationRepository
+from indexer.graphs.curator import Curator, Pace
+from indexer.graphs.curator_repository import CuratorRepository
+from indexer.graphs.drop_repository import RelationDrops
+from indexer.graphs.housekeeping import Housekeeping
+from indexer.graphs.operation_repository import OperationQueue
+from indexer.graphs.promotion import Promotion
+from indexer.graphs.recall import RecallWatch
+from indexer.graphs.recall_repository import RecallRepository
+from indexer.graphs.relation_repository import RelationRepository
 
 _CONNECTIONS = 3
 

@@ -6,8 +6,8 @@ import random
 from common.db.faces import MAX_EF_SEARCH
 from common.event import Event
 from common.metrics import Metrics
-from indexer.recall_repository import Look, RecallRepository
-from indexer.relation_repository import Measured
+from indexer.graphs.recall_repository import Look, RecallRepository
+from indexer.graphs.relation_repository import Measured
 
 log = logging.getLogger(__name__)
 FIRST_EF_SEARCH = 100

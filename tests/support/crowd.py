@@ -16,7 +16,7 @@ from common.photo import PhotoInfo
 from common.vision.fake_engine import FakeEngine
 from common.vision.types import Analysis, Box, Detection, Face, Quality
 from indexer.event_repository import EventRepository
-from indexer.operation_repository import OperationRepository
+from indexer.graphs.operation_repository import OperationRepository
 from indexer.repository import PhotoRepository
 from indexer.write_repository import PhotoWrite, WriteRepository
 

@@ -14,11 +14,11 @@ from time import perf_counter
 from common.event import Event, Relation
 from common.metrics import Metrics
 from indexer.config import PromotionSettings
-from indexer.drop_repository import RelationDrops
-from indexer.operation_repository import OperationQueue
-from indexer.operations import Claim, Phase, Progress, Strategy, Superseded
-from indexer.recall import FIRST_EF_SEARCH, RecallWatch
-from indexer.relation_repository import Copy, Measured, RelationRepository
+from indexer.graphs.drop_repository import RelationDrops
+from indexer.graphs.operation_repository import OperationQueue
+from indexer.graphs.operations import Claim, Phase, Progress, Strategy, Superseded
+from indexer.graphs.recall import FIRST_EF_SEARCH, RecallWatch
+from indexer.graphs.relation_repository import Copy, Measured, RelationRepository
 
 log = logging.getLogger(__name__)
 _CLEAN_NUMBERS = 1000

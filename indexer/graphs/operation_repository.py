@@ -9,9 +9,9 @@ from common.db.pool import Database
 from common.db.sql import load_queries
 from common.event import Event
 from common.names import EventName
-from indexer.operations import Claim, Failure, Operation, Phase, Progress, Strategy
+from indexer.graphs.operations import Claim, Failure, Operation, Phase, Progress, Strategy
 
-SQL = load_queries("indexer")
+SQL = load_queries("indexer.graphs")
 
 
 class OperationRepository:
