@@ -38,7 +38,7 @@ from facepass.v1 import (
 from facepass.window import UploadLimits
 
 LARGEST_PAGE = 1000
-_WAIT_S = 20
+_WAIT_S = 20.0
 
 
 class _Pageable(Protocol):
@@ -159,7 +159,8 @@ class AsyncClient:
 
     async def wait_operation(self, operation: str) -> operations_pb2.Operation:
         """Wait until an operation is done; raises what it failed with."""
-        wait = duration_pb2.Duration(seconds=_WAIT_S)
+        wait = duration_pb2.Duration()
+        wait.FromMilliseconds(int(1000 * min(_WAIT_S, self._timeout_s / 2)))
         request = operations_pb2.WaitOperationRequest(name=operation, timeout=wait)
         while not (found := await self._call(self._operations.WaitOperation, request)).done:
             continue
