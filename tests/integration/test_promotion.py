@@ -28,6 +28,8 @@ from large_events import (
     search,
 )
 
+from standalone.embedded import EmbeddedPostgres
+
 
 @pytest.fixture
 async def servers(database: Any, vision: Any, serving: Any) -> AsyncIterator[Any]:
@@ -146,6 +148,24 @@ async def test_deletion_takes_the_relation_with_it(servers: Any, owner: Any) -> 
     assert await found(servers, "gala", 10) == ["0-10"]
     await optimize(servers, "gala")
     assert await found(servers, "gala", 10) == ["0-10"]
+
+
+async def test_deletion_leaves_nothing_in_the_files(
+    servers: Any, owner: Any, postgres: EmbeddedPostgres
+) -> None:
+    await fill(servers, "gala")
+    await optimize(servers, "gala")
+    (schema,) = await schemas(owner)
+    names = await owner.fetch(
+        "SELECT pg_relation_filepath(c.oid) AS path FROM pg_class c"
+        " WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'i')",
+        schema,
+    )
+    files = [postgres.data_dir / "postgres" / row["path"] for row in names]
+    assert len(files) == 4 and all(file.stat().st_size for file in files)
+    await delete_event(servers, "gala")
+    # Postgres empties them at once, and removes them at the next checkpoint.
+    assert not any(file.exists() and file.stat().st_size for file in files)
 
 
 async def test_events_do_not_see_each_other(servers: Any) -> None:
