@@ -1,0 +1,112 @@
+"""What a graph finds is measured against comparing every face, and it is searched more widely where
+that is too little."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import asyncpg
+import pytest
+from crowd import Crowd
+from large_events import fill, finished, index_of, indexing, optimize
+
+from common.db.events import EventReader, PackRegistry
+from common.db.pool import Database, open_database
+from common.event import Event, EventSettings
+from common.metrics import Metrics
+from indexer.graphs.recall import PROBES, RecallWatch
+from indexer.graphs.recall_repository import RecallRepository
+
+NARROW = 2
+# Strangers' similarities are spread by 0.127 at 62 dimensions: each probe has a few dozen matches.
+LOW = EventSettings(min_similarity=0.32)
+
+
+@pytest.fixture
+async def pool(database: Any) -> AsyncIterator[Database]:
+    async with open_database(database.settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def event(database: Any, vision: Any, serving: Any, pool: Database) -> Event:
+    """An event of 6,000 faces with a graph, searched narrowly at a low threshold."""
+    crowd = await Crowd.gathered(pool, "gala", 60, 100)
+    settings = indexing(hnsw_min_faces=1000, ef_construction=32)
+    async with serving(database.settings, vision, indexer_settings=settings) as servers:
+        operation = await crowd.operations.open(await crowd.event())
+        await finished(servers, f"operations/{operation.operation_id}")
+    event = await crowd.event()
+    assert event.relation is not None
+    return replace(
+        event,
+        fields=replace(event.fields, settings=LOW),
+        relation=replace(event.relation, ef_search=NARROW),
+    )
+
+
+async def ef_search_of(pool: Database, event: Event) -> int:
+    async with pool.transaction() as connection:
+        now = await EventReader(PackRegistry()).get(connection, event.name)
+    assert now.relation is not None
+    return now.relation.ef_search
+
+
+def actions(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.__dict__.get("action", "") for record in caplog.records]
+
+
+async def test_below_the_target_it_is_searched_more_widely(
+    event: Event, pool: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    repository, metrics = RecallRepository(pool), Metrics()
+    caplog.set_level(logging.WARNING)
+    content = await RecallWatch(repository, metrics, 0.01).measure(event)
+    assert content.ef_search == NARROW and "ef_search_raised" not in actions(caplog)
+    wanted = await RecallWatch(repository, metrics, 1.0).measure(event)
+    assert content.recall is not None and wanted.recall is not None
+    assert wanted.ef_search > NARROW and wanted.recall >= content.recall
+    assert "ef_search_raised" in actions(caplog)
+    assert metrics.registry.get_sample_value("facepass_index_recall_count") == 2
+
+
+async def test_what_was_measured_is_kept_for_that_graph_only(event: Event, pool: Database) -> None:
+    watch = RecallWatch(RecallRepository(pool), Metrics(), 1.0)
+    await watch.remeasure(event)
+    stored = await ef_search_of(pool, event)
+    assert stored > NARROW
+    assert event.relation is not None
+    repository = RecallRepository(pool)
+    other = replace(event, relation=replace(event.relation, number=event.relation.number + 1))
+    await repository.keep(other, 7, 0.5)
+    assert await ef_search_of(pool, event) == stored
+
+
+async def test_each_probe_is_a_face_that_is_there(event: Event, pool: Database) -> None:
+    repository = RecallRepository(pool)
+    present = await repository.present(event, range(5990, 6020))
+    assert present == list(range(5990, 6001))
+    assert len(present) < PROBES
+    assert await repository.look(event, 6010, 10) is None
+    look = await repository.look(event, present[0], 200)
+    assert look is not None and 0 < look.found <= look.wanted and not look.under_returned
+
+
+async def test_graphs_in_use_are_measured_in_turn(
+    database: Any, vision: Any, serving: Any, pool: Database
+) -> None:
+    settings = indexing(recall_interval_s=0.1)
+    owner = await asyncpg.connect(database.owner_dsn)
+    async with serving(database.settings, vision, indexer_settings=settings) as servers:
+        for name in ("gala", "fair"):
+            await fill(servers, name, shots=2)
+            await optimize(servers, name)
+        await owner.execute("UPDATE event SET relation_recall = NULL")
+        async with asyncio.timeout(30):
+            measured = "SELECT count(relation_recall) FROM event"
+            while await owner.fetchval(measured) < 2:  # noqa: ASYNC110 - the database says when
+                await asyncio.sleep(0.05)
+        assert (await index_of(servers, "gala")).recall == 1.0
+    await owner.close()
