@@ -21,6 +21,8 @@ T = TypeVar("T")
 # An event's own relation was replaced between the look at the event's row and the look into it.
 _REPLACED = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
 _ATTEMPTS = 5
+_KEPT_OF = 4
+"""One in so many connections may stay out of the pool between short statements."""
 _AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
@@ -44,6 +46,7 @@ class Database:
     def __init__(self, pool: asyncpg.Pool, acquire_timeout_s: float) -> None:
         self._pool = pool
         self._acquire_timeout_s = acquire_timeout_s
+        self._kept: list[asyncpg.Connection] = []
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
@@ -57,12 +60,37 @@ class Database:
         """A connection whose statements each see what is committed when they begin: cheaper than
         a snapshot. Raises SnapshotNeeded where an event's own relation was replaced meanwhile."""
         try:
-            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
+            connection = await self._take()
+            try:
                 yield connection
+            except BaseException:
+                await self._pool.release(connection)
+                raise
+            await self._put_back(connection)
         except _REPLACED as error:
             raise SnapshotNeeded from error
         except _AWAY as error:
             raise _unavailable() from error
+
+    async def _take(self) -> asyncpg.Connection:
+        # Taking one from the pool and giving it back costs more than a short statement.
+        while self._kept:
+            connection = self._kept.pop()
+            if not connection.is_closed():
+                return connection
+            await self._pool.release(connection)
+        return await self._pool.acquire(timeout=self._acquire_timeout_s)
+
+    async def _put_back(self, connection: asyncpg.Connection) -> None:
+        if len(self._kept) < self._pool.get_max_size() // _KEPT_OF and not connection.is_closed():
+            self._kept.append(connection)
+        else:
+            await self._pool.release(connection)
+
+    async def close(self) -> None:
+        """Give back what was kept from the pool."""
+        while self._kept:
+            await self._pool.release(self._kept.pop())
 
     async def read(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """Do `work` in a snapshot; again in a new one where an event's own relation was replaced
@@ -138,6 +166,10 @@ async def open_database(settings: DatabaseSettings) -> AsyncIterator[Database]:
         if missing:
             names = ", ".join(missing)
             raise SetupError(f"the database lacks {names}: run `facepass-server migrate`")
-        yield Database(pool, settings.acquire_timeout_s)
+        database = Database(pool, settings.acquire_timeout_s)
+        try:
+            yield database
+        finally:
+            await database.close()
     finally:
         await pool.close()
