@@ -38,7 +38,7 @@ class RecallWatch:
             recall = await self._recall(event, probes, ef_search)
             if recall is None or recall >= self._target or ef_search >= MAX_EF_SEARCH:
                 break
-            ef_search = min(2 * ef_search, MAX_EF_SEARCH)
+            ef_search = min(ef_search * 3 // 2, MAX_EF_SEARCH)
             _say("ef_search_raised", event, ef_search, recall)
         if recall is not None:
             self._metrics.index_recall.observe(recall)
