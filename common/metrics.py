@@ -3,11 +3,19 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    start_http_server,
+)
 
 _RPC_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _BUILD_BUCKETS = (0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 _RECALL_BUCKETS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1)
+_BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 _STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -16,6 +24,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
         self.rpcs = Counter("facepass_rpcs", "Calls served", ["method", "code"], registry=registry)
         self.rpc_seconds = Histogram(
             "facepass_rpc_seconds",
@@ -44,6 +53,18 @@ class Metrics:
             "facepass_stage_seconds",
             "Time of one stage of an image or a search",
             ["stage"],
+            buckets=_STAGE_BUCKETS,
+            registry=registry,
+        )
+        self.commit_photos = Histogram(
+            "facepass_commit_photos",
+            "Photos committed together",
+            buckets=_BATCH_BUCKETS,
+            registry=registry,
+        )
+        self.commit_seconds = Histogram(
+            "facepass_commit_seconds",
+            "Time of one commit, whatever its photos waited for it",
             buckets=_STAGE_BUCKETS,
             registry=registry,
         )

@@ -10,6 +10,7 @@ from google.longrunning import operations_pb2_grpc
 from common.db.events import EventReader, PackRegistry
 from common.db.pool import open_database
 from common.metrics import Metrics
+from common.pool_metrics import observe_workload
 from common.rpc.server import RunningServer, serving
 from common.vision.types import Vision
 from indexer.config import IndexerSettings
@@ -37,6 +38,7 @@ async def running(
     """Serve Events, Indexer and Operations for as long as the context lasts, and look after events'
     graphs. Raises SetupError."""
     metrics = Metrics()
+    observe_workload(metrics, vision)
     packs = PackRegistry()
     reader = EventReader(packs)
     async with (
@@ -48,7 +50,7 @@ async def running(
         events = EventRepository(database, reader)
         operations = OperationRepository(database)
         photos = PhotoRepository(database, reader)
-        writer = PhotoWriter(WriteRepository(database, reader, pack))
+        writer = PhotoWriter(WriteRepository(database, reader, pack), metrics)
         pending = PendingPhotos(photos, metrics)
         indexing = PhotoIndexing(vision, photos, writer, pending, metrics)
         optimizing = Optimizing(operations, curator.wake, settings.promotion.hnsw_min_faces)

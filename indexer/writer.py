@@ -3,10 +3,12 @@
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from time import perf_counter
 from uuid import UUID
 
 from common.errors import DatabaseUnavailable, FacePassError
 from common.event import Event
+from common.metrics import Metrics
 from indexer.write_repository import PhotoWrite, WriteRepository, Written
 
 Outcome = Written | FacePassError
@@ -21,8 +23,9 @@ class _Waiting:
 class PhotoWriter:
     """Commits photos, one transaction at a time for each event."""
 
-    def __init__(self, repository: WriteRepository, batch_size: int = 64) -> None:
+    def __init__(self, repository: WriteRepository, metrics: Metrics, batch_size: int = 64) -> None:
         self._repository = repository
+        self._metrics = metrics
         self._batch_size = batch_size
         self._lanes: dict[UUID, deque[_Waiting]] = {}
         self._commits: set[asyncio.Task[None]] = set()
@@ -54,6 +57,7 @@ class PhotoWriter:
             del self._lanes[event.uid]
 
     async def _commit(self, event: Event, batch: list[_Waiting]) -> None:
+        started = perf_counter()
         try:
             outcomes = await self._repository.write(event, [w.write for w in batch])
         except DatabaseUnavailable as error:
@@ -66,6 +70,8 @@ class PhotoWriter:
             for waiting in batch:
                 await self._commit(event, [waiting])
         else:
+            self._metrics.commit_seconds.observe(perf_counter() - started)
+            self._metrics.commit_photos.observe(len(batch))
             for waiting, outcome in zip(batch, outcomes, strict=True):
                 if not waiting.future.done():
                     waiting.future.set_result(outcome)

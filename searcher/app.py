@@ -9,6 +9,7 @@ from facepass.v1 import searcher_pb2_grpc
 from common.db.events import EventReader, PackRegistry
 from common.db.pool import open_database
 from common.metrics import Metrics
+from common.pool_metrics import observe_workload
 from common.rpc.server import RunningServer, serving
 from common.vision.types import Vision
 from searcher.compare import Compare
@@ -23,10 +24,17 @@ SERVICES = ("facepass.v1.Searcher",)
 
 
 @asynccontextmanager
-async def running(settings: SearcherSettings, vision: Vision) -> AsyncIterator[RunningServer]:
-    """Serve Searcher for as long as the context lasts. Raises SetupError."""
+async def running(
+    settings: SearcherSettings, vision: Vision, *, shares_vision: bool = False
+) -> AsyncIterator[RunningServer]:
+    """Serve Searcher for as long as the context lasts. Raises SetupError.
+
+    shares_vision: another server of this process has the same `vision` and tells its workload.
+    """
     async with open_database(settings.database) as database:
         metrics = Metrics()
+        if not shares_vision:
+            observe_workload(metrics, vision)
         reader = EventReader(PackRegistry())
         galleries = Galleries(TemplateRepository(database, reader), settings.gallery, metrics)
         probes = ProbeReader(vision, settings.searcher, settings.limits)

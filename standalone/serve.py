@@ -44,7 +44,9 @@ async def serve_standalone(
         pool = await stack.enter_async_context(_workers(settings))
         index = await stack.enter_async_context(indexer.app.running(settings, pool))
         search_settings = read_settings(SearcherSettings, overrides)
-        search = await stack.enter_async_context(searcher.app.running(search_settings, pool))
+        search = await stack.enter_async_context(
+            searcher.app.running(search_settings, pool, shares_vision=True)
+        )
         where = f"{postgres.data_dir} (embedded Postgres)" if postgres else _GIVEN
         addresses = {
             "indexer": (settings.indexer, index),

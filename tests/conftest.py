@@ -155,7 +155,9 @@ async def serve(
             indexer.app.running(index.model_copy(update={"database": database}), vision)
         )
         search_server = await stack.enter_async_context(
-            searcher.app.running(search.model_copy(update={"database": database}), vision)
+            searcher.app.running(
+                search.model_copy(update={"database": database}), vision, shares_vision=True
+            )
         )
         servers = Servers(index_server, search_server)
         stack.push_async_callback(servers.close)

@@ -27,7 +27,17 @@ class Lanes(Generic[T]):
         self._closed = False
 
     def __len__(self) -> int:
-        return len(self._urgent) + len(self._patient)
+        return self.urgent + self.patient
+
+    @property
+    def urgent(self) -> int:
+        """Urgent items that wait."""
+        return len(self._urgent)
+
+    @property
+    def patient(self) -> int:
+        """Items that wait and are not urgent."""
+        return len(self._patient)
 
     def put_urgent(self, item: T, *, retry_after_s: float) -> None:
         """Queue before all that is not urgent. Raises Overloaded when the urgent lane is full."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.calibration import Calibration
+from common.vision.workload import Workload
 
 BgrImage = NDArray[np.uint8]
 """(H, W, 3) BGR, upright (EXIF orientation applied)."""
@@ -166,6 +167,11 @@ class Vision(Protocol):
 
     @property
     def pack(self) -> Pack: ...
+
+    @property
+    def workload(self) -> Workload:
+        """What waits and what is worked on; may be asked from any thread."""
+        ...
 
     async def analyze(
         self, content: bytes, options: AnalyzeOptions, *, urgent: bool = False

@@ -14,6 +14,7 @@ from common.vision.lanes import CLOSED, Lanes
 from common.vision.types import Analysis, AnalyzeOptions, Pack
 from common.vision.worker import Setup, Task
 from common.vision.worker_process import WorkerProcess
+from common.vision.workload import BusyTime, Workload
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class WorkerPool:
         self._threads = ThreadPoolExecutor(self._size, thread_name_prefix="worker")
         self._pack: Pack | None = None
         self._image_s = 0.5
-        self._busy = 0
+        self._busy = BusyTime()
         self.replaced = 0
         """Workers that had to be replaced since the start."""
 
@@ -78,7 +79,19 @@ class WorkerPool:
     @property
     def busy(self) -> int:
         """Images that a worker has right now."""
-        return self._busy
+        return self._busy.busy
+
+    @property
+    def workload(self) -> Workload:
+        """As Vision.workload."""
+        return Workload(
+            workers=self._size,
+            busy=self._busy.busy,
+            busy_s=self._busy.seconds,
+            photos_waiting=self._lanes.patient,
+            selfies_waiting=self._lanes.urgent,
+            replaced=self.replaced,
+        )
 
     @property
     def pids(self) -> list[int]:
@@ -165,7 +178,7 @@ class WorkerPool:
         loop = asyncio.get_running_loop()
         timer = loop.call_later(self._settings.image_timeout_s, process.kill)
         started = time.perf_counter()
-        self._busy += 1
+        self._busy.begin()
         try:
             analysis = await loop.run_in_executor(self._threads, process.analyze, job.task)
         except FacePassError as error:
@@ -181,7 +194,7 @@ class WorkerPool:
             job.resolve(replace(analysis, timings=timings))
             self._image_s += 0.1 * (time.perf_counter() - started - self._image_s)
         finally:
-            self._busy -= 1
+            self._busy.end()
             timer.cancel()
 
     async def _replace(self, dead: WorkerProcess) -> WorkerProcess:
