@@ -61,6 +61,27 @@ def interleaved(rounds: int, *samples: Callable[[int], float]) -> list[Rounds]:
     return [Rounds(values) for values in taken]
 
 
+def call_by_call(
+    rounds: int, calls: Callable[[int], Sequence[Sequence[Callable[[], object]]]]
+) -> list[Rounds]:
+    """Median seconds of several things in each round, one call of each by turns: all of them then
+    find the caches and the clock of the processor as the others leave them.
+
+    calls: of a round's number, for each thing as many.
+    """
+    taken: list[list[float]] = []
+    for number in range(rounds):
+        lists = calls(number)
+        times: list[list[float]] = [[] for _ in lists]
+        for turn in zip(*lists, strict=True):
+            for values, call in zip(times, turn, strict=True):
+                started = perf_counter()
+                call()
+                values.append(perf_counter() - started)
+        taken.append([statistics.median(values) for values in times])
+    return [Rounds(list(values)) for values in zip(*taken, strict=True)]
+
+
 def median_time(calls: Sequence[Callable[[], object]]) -> float:
     """Median seconds of the calls, one after the other."""
     times = []

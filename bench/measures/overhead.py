@@ -1,12 +1,14 @@
 """What a search of an event in memory costs beyond its comparisons."""
 
+from collections.abc import Callable
 from functools import partial
 
 import faiss
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.figures import Bar, Figure, Rounds, interleaved, median_time, milliseconds, ratio
-from bench.searches import CALLS_A_ROUND, Searches, of_round, time_of
+from bench.figures import Bar, Figure, Rounds, call_by_call, milliseconds, ratio
+from bench.searches import CALLS_A_ROUND, Searches, of_round
 from bench.stage import Stage
 from bench.templates import DIMENSION, LIMIT, Templates
 
@@ -24,15 +26,15 @@ def _event(stage: Stage, hot: Searches, label: str, bar: Bar | None) -> list[Fig
     event, (probes, _) = stage.events[label], stage.views(label)
     block = _Block(event.of(stage.population.templates))
 
-    def empty_time(number: int) -> float:
-        return median_time([hot.empty_call] * CALLS_A_ROUND)
+    def calls(number: int) -> list[list[Callable[[], object]]]:
+        chosen = of_round(probes, number, CALLS_A_ROUND)
+        return [
+            [hot.call(event, probe) for probe in chosen],
+            [hot.empty_call for _ in chosen],
+            [partial(block.search, probe) for probe in chosen],
+        ]
 
-    ours, empty, bare = interleaved(
-        stage.sizes.repeats(_ROUNDS),
-        partial(time_of, hot, event, probes),
-        empty_time,
-        partial(block.time, probes),
-    )
+    ours, empty, bare = call_by_call(stage.sizes.repeats(_ROUNDS), calls)
     net = Rounds([a - b for a, b in zip(ours.values, empty.values, strict=True)])
     what = f"event of {label} faces: search less empty call"
     above = Rounds([a - b for a, b in zip(net.values, bare.values, strict=True)])
@@ -53,11 +55,5 @@ class _Block:
         self._index = faiss.IndexScalarQuantizer(DIMENSION, half, product)
         self._index.add(np.ascontiguousarray(templates))
 
-    def time(self, probes: Templates, number: int) -> float:
-        """Median seconds of a search of one round."""
-        return median_time(
-            [
-                partial(self._index.search, probe[np.newaxis], LIMIT)
-                for probe in of_round(probes, number, CALLS_A_ROUND)
-            ]
-        )
+    def search(self, probe: NDArray[np.float32]) -> object:
+        return self._index.search(probe[np.newaxis], LIMIT)

@@ -116,8 +116,11 @@ class EventFaces:
         query = self._own.query("nearest_faces")
         while True:
             await self._connection.execute(SQL["widen_graph_search"], str(ef_search))
-            rows = await self._connection.fetch(query, self._event.name.key, probe, ef_search)
-            found = _candidates(rows, probe, min_similarity)
+            rows = await self._connection.fetch(
+                query, self._event.name.key, probe, ef_search, min_similarity - SLACK
+            )
+            near = [row for row in rows if row["embedding"] is not None]
+            found = _candidates(near, probe, min_similarity)
             if len(found) < len(rows):
                 return found
             if len(rows) < ef_search or ef_search >= MAX_EF_SEARCH:

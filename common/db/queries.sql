@@ -70,9 +70,13 @@ SELECT face_no, photo_no, embedding
  WHERE event_id = $1 AND pack_id = $2 AND face_no >= $3 AND face_no < $4 AND (embedding <#> $5::halfvec) <= -$6::float8;
 
 -- nearest_faces --
--- $2 probe, $3 how many, at most hnsw.ef_search. By the graph of an own relation, which holds one event and one pack; any
--- further condition would be checked after the graph has chosen.
-SELECT face_no, photo_no, embedding FROM {faces} WHERE event_id = $1 ORDER BY embedding <#> $2::halfvec LIMIT $3;
+-- $2 probe, $3 how many, at most hnsw.ef_search, $4 lowest similarity. By the graph of an own relation, which holds one
+-- event and one pack; any further condition would be checked after the graph has chosen. Without the templates below.
+SELECT face_no, photo_no, CASE WHEN (embedding <#> $2::halfvec) <= -$4::float8 THEN embedding END AS embedding
+  FROM {faces}
+ WHERE event_id = $1
+ ORDER BY embedding <#> $2::halfvec
+ LIMIT $3;
 
 -- widen_graph_search --
 -- $1 ef_search of this transaction's searches of a graph. A plan for any limit would sort the whole table instead.

@@ -11,8 +11,8 @@ from indexer.graphs.relation_repository import Measured
 
 log = logging.getLogger(__name__)
 FIRST_EF_SEARCH = 100
-PROBES = 20
-_TRIES = 400
+PROBES = 100
+_TRIES = 1000
 """Face numbers that are looked up to find so many probes; deleted faces leave gaps."""
 
 

@@ -13,8 +13,8 @@ from common.vision.types import EmbeddingVector
 from indexer.graphs.relation_repository import superseding, table
 
 SQL = load_queries("indexer.graphs")
-VIEW_SIMILARITY = 0.85
-"""A face at 0.6 to the others of its person then stays at 0.5: less than most selfies reach."""
+VIEW_SIMILARITY = 0.75
+"""A face at 0.6 to the others of its person then stays at 0.45: less than most selfies reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,8 @@ class RecallRepository:
                     return None
                 probe = fresh_view(template[1], face_no)
                 exact = {c.face_no for c in await faces.exact(probe, lowest)}
-                wanted = {number for number in exact if number < event.relation.mark}
+                # Itself it finds too easily.
+                wanted = {n for n in exact if n < event.relation.mark and n != face_no}
                 graph = await faces.nearest_in_graph(probe, lowest, ef_search)
                 # Where the graph cannot tell, searches compare every face.
                 found = wanted if graph is None else {c.face_no for c in graph}
