@@ -53,7 +53,11 @@ class EventFaces:
         """The places to look at, none where nothing was ever indexed."""
         if self._event.pack is None:
             return ()
-        return (self._shared,) if self._own is None else (self._own, self._shared)
+        if self._own is None:
+            return (self._shared,)
+        # Most of the time, nothing came since the relation was built.
+        late = self._event.next_face_no > self._event.mark
+        return (self._own, self._shared) if late else (self._own,)
 
     async def by_no(self, numbers: Sequence[int]) -> dict[int, StoredFace]:
         """Faces by number, without their templates."""
@@ -104,8 +108,10 @@ class EventFaces:
         found = await self.nearest_in_graph(probe, min_similarity, ef_search)
         if found is None:
             return None
-        rows = await self._fetch(self._shared, "similar_faces", (probe, min_similarity - SLACK))
-        return found + _candidates(rows, probe, min_similarity)
+        if self._shared in self.parts:
+            rows = await self._fetch(self._shared, "similar_faces", (probe, min_similarity - SLACK))
+            found += _candidates(rows, probe, min_similarity)
+        return found
 
     async def nearest_in_graph(
         self, probe: EmbeddingVector, min_similarity: float, ef_search: int
@@ -117,7 +123,10 @@ class EventFaces:
         while True:
             await self._connection.execute(SQL["widen_graph_search"], str(ef_search))
             rows = await self._connection.fetch(
-                query, self._event.name.key, probe, ef_search, min_similarity - SLACK
+                query.replace("{limit}", str(ef_search)),
+                self._event.name.key,
+                probe,
+                min_similarity - SLACK,
             )
             near = [row for row in rows if row["embedding"] is not None]
             found = _candidates(near, probe, min_similarity)

@@ -70,17 +70,17 @@ SELECT face_no, photo_no, embedding
  WHERE event_id = $1 AND pack_id = $2 AND face_no >= $3 AND face_no < $4 AND (embedding <#> $5::halfvec) <= -$6::float8;
 
 -- nearest_faces --
--- $2 probe, $3 how many, at most hnsw.ef_search, $4 lowest similarity. By the graph of an own relation, which holds one
+-- $2 probe, $3 lowest similarity, {limit} at most hnsw.ef_search: a plan for any limit would sort the whole table. By the graph of an own relation, which holds one
 -- event and one pack; any further condition would be checked after the graph has chosen. Without the templates below.
-SELECT face_no, photo_no, CASE WHEN (embedding <#> $2::halfvec) <= -$4::float8 THEN embedding END AS embedding
+SELECT face_no, photo_no, CASE WHEN (embedding <#> $2::halfvec) <= -$3::float8 THEN embedding END AS embedding
   FROM {faces}
  WHERE event_id = $1
  ORDER BY embedding <#> $2::halfvec
- LIMIT $3;
+ LIMIT {limit};
 
 -- widen_graph_search --
--- $1 ef_search of this transaction's searches of a graph. A plan for any limit would sort the whole table instead.
-SELECT set_config('hnsw.ef_search', $1::text, true), set_config('plan_cache_mode', 'force_custom_plan', true);
+-- $1 ef_search of this transaction's searches of a graph.
+SELECT set_config('hnsw.ef_search', $1::text, true);
 
 -- copy_templates --
 -- For COPY.

@@ -2,11 +2,12 @@
 
 import logging
 import random
+from collections.abc import Sequence
 
 from common.db.faces import MAX_EF_SEARCH
 from common.event import Event
 from common.metrics import Metrics
-from indexer.graphs.recall_repository import Look, RecallRepository
+from indexer.graphs.recall_repository import Probe, RecallRepository
 from indexer.graphs.relation_repository import Measured
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ class RecallWatch:
         assert event.relation is not None
         mark = event.relation.mark
         numbers = random.sample(range(mark), min(mark, _TRIES))
-        probes = (await self._repository.present(event, numbers))[:PROBES]
+        probes = await self._repository.probes(event, numbers, PROBES)
         ef_search = event.relation.ef_search
         while True:
             recall = await self._recall(event, probes, ef_search)
@@ -51,12 +52,8 @@ class RecallWatch:
         measured = await self.measure(event)
         await self._repository.keep(event, measured.ef_search, measured.recall)
 
-    async def _recall(self, event: Event, probes: list[int], ef_search: int) -> float | None:
-        looks: list[Look] = []
-        for probe in probes:
-            look = await self._repository.look(event, probe, ef_search)
-            if look is not None:
-                looks.append(look)
+    async def _recall(self, event: Event, probes: Sequence[Probe], ef_search: int) -> float | None:
+        looks = [await self._repository.look(event, probe, ef_search) for probe in probes]
         self._metrics.index_under_returns.inc(sum(look.under_returned for look in looks))
         wanted = sum(look.wanted for look in looks)
         return sum(look.found for look in looks) / wanted if wanted else None

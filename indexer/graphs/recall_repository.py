@@ -1,5 +1,6 @@
 """Looking at one event's faces by its graph and by comparing every one."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,8 +14,17 @@ from common.vision.types import EmbeddingVector
 from indexer.graphs.relation_repository import superseding, table
 
 SQL = load_queries("indexer.graphs")
-VIEW_SIMILARITY = 0.75
-"""A face at 0.6 to the others of its person then stays at 0.45: less than most selfies reach."""
+VIEW_SIMILARITY = 0.8
+"""A face at 0.6 to the others of its person then stays at 0.5: less than most selfies reach."""
+MIXED = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A view of an indexed person, (D,), and the numbers of the faces that are to be found."""
+
+    vector: EmbeddingVector
+    wanted: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +37,22 @@ class Look:
     under_returned: bool
 
 
-def fresh_view(template: EmbeddingVector, seed: int) -> EmbeddingVector:
+def fresh_view(template: EmbeddingVector, others: Sequence[EmbeddingVector]) -> EmbeddingVector:
     """Another photo's template of the same person: (D,) at similarity VIEW_SIMILARITY.
 
     A stored template is its own nearest neighbour, which no selfie is: found from there, its
-    fellows say too much good of a graph.
+    fellows say too much good of a graph. What makes the difference is mixed from other people's
+    templates, so that it lies where templates differ.
     """
-    noise = np.random.default_rng(seed).standard_normal(len(template))
-    noise -= (noise @ template) * template
-    noise *= (1 - VIEW_SIMILARITY**2) ** 0.5 / np.linalg.norm(noise)
-    return (VIEW_SIMILARITY * template + noise).astype(np.float32)
+    noise = np.zeros(len(template))
+    for i, other in enumerate(others):
+        noise += (-1) ** i * other
+    noise = noise - (noise @ template) * template
+    length = np.linalg.norm(noise)
+    if length < 1e-3:  # nobody else is there
+        return template
+    noise = noise * (1 - VIEW_SIMILARITY**2) ** 0.5 / length
+    return np.asarray(VIEW_SIMILARITY * template + noise, dtype=np.float32)
 
 
 class RecallRepository:
@@ -45,40 +61,59 @@ class RecallRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def present(self, event: Event, numbers: Sequence[int]) -> list[int]:
-        """Those of the numbers that are faces of the event."""
+    async def probes(self, event: Event, numbers: Sequence[int], count: int) -> list[Probe]:
+        """Views of up to `count` of the faces, the first that are there, for which there is
+        something to be found."""
+        templates: dict[int, EmbeddingVector] = {}
         with superseding():
-            async with self._database.snapshot() as connection:
-                return sorted(await EventFaces(connection, event).by_no(numbers))
+            for number in numbers:
+                async with self._database.snapshot() as connection:
+                    found = await EventFaces(connection, event).template(number)
+                if found is not None:
+                    templates[number] = found[1]
+                if len(templates) == count:
+                    break
+            probes = []
+            for number, template in templates.items():
+                rest = [templates[other] for other in templates if other != number]
+                others = random.sample(rest, min(MIXED, len(rest)))
+                probe = await self._probe(event, number, fresh_view(template, others))
+                if probe.wanted:
+                    probes.append(probe)
+            return probes
 
-    async def look(self, event: Event, face_no: int, ef_search: int) -> Look | None:
-        """Search with a face of the event as a selfie would show it. None when it is gone."""
+    async def _probe(self, event: Event, face_no: int, vector: EmbeddingVector) -> Probe:
         assert event.relation is not None and event.pack is not None
+        lowest = lowest_similarity(event)
+        async with self._database.snapshot() as connection:
+            exact = await EventFaces(connection, event).exact(vector, lowest)
+        # Itself it finds too easily; what came since is not in the graph.
+        mark = event.relation.mark
+        numbers = {c.face_no for c in exact if c.face_no < mark and c.face_no != face_no}
+        return Probe(vector, frozenset(numbers))
+
+    async def look(self, event: Event, probe: Probe, ef_search: int) -> Look:
+        """Search the graph with a probe."""
+        assert event.relation is not None
         own = table(event.relation.number)
-        lowest = event.fields.settings.min_similarity or event.pack.min_similarity
         with superseding():
             async with self._database.snapshot() as connection:
                 faces = EventFaces(connection, event)
-                template = await faces.template(face_no)
-                if template is None:
-                    return None
-                probe = fresh_view(template[1], face_no)
-                exact = {c.face_no for c in await faces.exact(probe, lowest)}
-                # Itself it finds too easily.
-                wanted = {n for n in exact if n < event.relation.mark and n != face_no}
-                graph = await faces.nearest_in_graph(probe, lowest, ef_search)
-                # Where the graph cannot tell, searches compare every face.
-                found = wanted if graph is None else {c.face_no for c in graph}
+                graph = await faces.nearest_in_graph(
+                    probe.vector, lowest_similarity(event), ef_search
+                )
                 given, there = [
                     await connection.fetchval(
                         SQL[query].replace("{faces}", own), event.name.key, *rest
                     )
                     for query, rest in (
-                        ("count_in_graph", (probe, ef_search)),
+                        ("count_in_graph", (probe.vector, ef_search)),
                         ("count_up_to", (ef_search,)),
                     )
                 ]
-                return Look(len(found & wanted), len(wanted), given < there)
+        # Where the graph cannot tell, searches compare every face.
+        found = probe.wanted if graph is None else {c.face_no for c in graph}
+        return Look(len(found & probe.wanted), len(probe.wanted), given < there)
 
     async def keep(self, event: Event, ef_search: int, recall: float | None) -> None:
         """Search the event's graph like that from now on, as long as it is the same graph."""
@@ -92,3 +127,9 @@ class RecallRepository:
                 ef_search,
                 recall,
             )
+
+
+def lowest_similarity(event: Event) -> float:
+    """The threshold of the event's searches, unless they say otherwise."""
+    assert event.pack is not None
+    return event.fields.settings.min_similarity or event.pack.min_similarity

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import asyncpg
+import numpy as np
 import pytest
 from crowd import Crowd
 from large_events import fill, finished, index_of, indexing, optimize
@@ -17,7 +18,7 @@ from common.db.pool import Database, open_database
 from common.event import Event, EventSettings
 from common.metrics import Metrics
 from indexer.graphs.recall import PROBES, RecallWatch
-from indexer.graphs.recall_repository import RecallRepository
+from indexer.graphs.recall_repository import VIEW_SIMILARITY, RecallRepository, fresh_view
 
 NARROW = 2
 # Strangers' similarities are spread by 0.127 at 62 dimensions: each probe has a few dozen matches.
@@ -86,12 +87,27 @@ async def test_what_was_measured_is_kept_for_that_graph_only(event: Event, pool:
 
 async def test_each_probe_is_a_face_that_is_there(event: Event, pool: Database) -> None:
     repository = RecallRepository(pool)
-    present = await repository.present(event, range(5990, 6020))
-    assert present == list(range(5990, 6001))
-    assert len(present) < PROBES
-    assert await repository.look(event, 6010, 10) is None
-    look = await repository.look(event, present[0], 200)
-    assert look is not None and 0 < look.found <= look.wanted and not look.under_returned
+    numbers = range(5990, 6020)
+    probes = await repository.probes(event, numbers, PROBES)
+    assert 0 < len(probes) <= 11
+    assert len(await repository.probes(event, numbers, 3)) <= 3
+    for probe in probes:
+        assert np.linalg.norm(probe.vector) == pytest.approx(1, abs=1e-3)
+        look = await repository.look(event, probe, 400)
+        assert look.wanted == len(probe.wanted) > 0
+        assert 0 < look.found <= look.wanted and not look.under_returned
+    assert await repository.probes(event, range(7000, 7010), PROBES) == []
+
+
+def test_a_view_is_as_similar_as_a_selfie_and_no_copy() -> None:
+    rng = np.random.default_rng(1)
+    people = rng.standard_normal((9, 62))
+    people /= np.linalg.norm(people, axis=1, keepdims=True)
+    templates = [np.asarray(person, dtype=np.float32) for person in people]
+    view = fresh_view(templates[0], templates[1:])
+    assert np.linalg.norm(view) == pytest.approx(1, abs=1e-5)
+    assert view @ templates[0] == pytest.approx(VIEW_SIMILARITY, abs=1e-5)
+    assert (fresh_view(templates[0], []) == templates[0]).all()
 
 
 async def test_graphs_in_use_are_measured_in_turn(
