@@ -1,6 +1,7 @@
 """Faces of all sizes, by looking at one image at several scales."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from common.errors import PackUnavailable
@@ -31,10 +32,13 @@ class FaceDetector:
         self._close = close
 
     @classmethod
-    def of(cls, model: Any) -> "FaceDetector":
-        """Use one of insightface's detectors. Raises PackUnavailable if it is no fit SCRFD."""
+    def of(cls, model: Any, batch: int = 1) -> "FaceDetector":
+        """Use one of insightface's detectors. Raises PackUnavailable if it is no fit SCRFD.
+
+        batch: most canvases of one inference, where there are several to look at.
+        """
         try:
-            whole = detector_at(model, WHOLE_SIDE)
+            whole = detector_at(model, WHOLE_SIDE, batch)
         except FixedGraph as error:
             raise PackUnavailable(f"{model.model_file} cannot be used: {error}.") from error
         try:
@@ -54,9 +58,11 @@ class FaceDetector:
         return merge(found, concatenate([NOTHING, *self._on_tiles(image)]))
 
     def _on_tiles(self, image: BgrImage) -> Iterator[Detections]:
-        for tile in tiles(image, self._whole.side):
-            seen = self._whole.detect([pad(tile.pixels, self._whole.side)])[0]
-            yield tile.to_image(suppress(seen))
+        rest = tiles(image, self._whole.side)
+        while some := list(islice(rest, self._whole.batch)):
+            canvases = [pad(tile.pixels, self._whole.side) for tile in some]
+            for tile, seen in zip(some, self._whole.detect(canvases), strict=True):
+                yield tile.to_image(suppress(seen))
 
     def _find_standard(self, image: BgrImage) -> Detections:
         canvas = letterbox(image, self._whole.side)

@@ -1,11 +1,11 @@
-"""SCRFD detectors: one canvas in, faces out.
+"""SCRFD detectors: canvases in, faces out.
 
 Source: insightface model_zoo/scrfd.py, whose results are reproduced exactly.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,18 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from common.errors import PackUnavailable
-from common.vision.detections import Detections, concatenate
-from common.vision.scrfd_graph import FixedGraph, resized_graph
+from common.vision.batches import Unfit, padded, run_each, settled
+from common.vision.detections import Detections
+from common.vision.scrfd_graph import HEAD_WIDTHS, FixedGraph, resized_graph
+from common.vision.scrfd_heads import ANCHORS, STRIDES, batch_first, decode_heads, numbered
 from common.vision.types import BgrImage
 
-STRIDES = (8, 16, 32)
-ANCHORS = 2
-"""Predictions at each position of a feature map."""
-MIN_SCORE = 0.5
-"""Faces of smaller score are not reported: insightface's own threshold."""
+logger = logging.getLogger(__name__)
+
 _MEAN, _STD = 127.5, 128.0
+_SAME = 0.01
+"""Share of the difference between two canvases by which a canvas's results in a batch may differ
+from those it has alone: rounding, not another canvas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,116 +74,127 @@ def pad(image: BgrImage, side: int) -> BgrImage:
 
 
 class Scrfd:
-    """One detector on one size of canvas."""
+    """One detector on one size of canvas, one by one or in batches of one size."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, side: int) -> None:
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        side: int,
+        batched: onnxruntime.InferenceSession | None = None,
+    ) -> None:
         """Take a session whose input is (1, 3, side, side) and check that it is sound.
 
-        Raises FixedGraph if it does not give the heads of an SCRFD with landmarks.
+        batched: the same with a larger batch, checked to give what canvases give one by one.
+        Raises FixedGraph if one of them does not give the heads of an SCRFD with landmarks.
         """
         self.side = side
-        self._session = session
-        self._input = session.get_inputs()[0].name
-        self._outputs = [output.name for output in session.get_outputs()]
+        self.batch = 1
+        """Most canvases of one inference."""
+        self._sessions = {1: session}
+        blank = np.zeros((side, side, 3), dtype=np.uint8)
         rows = [(side // stride) ** 2 * ANCHORS for stride in STRIDES]
-        expected = [count * width for width in (1, 4, 10) for count in rows]
-        blank = np.zeros((1, 3, side, side), dtype=np.float32)
-        try:
-            sizes = [head.size for head in session.run(self._outputs, {self._input: blank})]
-        except Exception as error:  # onnxruntime raises classes of its own, without a common root
-            raise FixedGraph(f"the detector does not run at {side} pixels: {error}") from error
-        if sizes != expected:
+        expected = [count * width for width in HEAD_WIDTHS for count in rows]
+        if [head.size for head in self._checked_heads([blank], 1)] != expected:
             raise FixedGraph(f"the detector has other heads than an SCRFD at {side} pixels")
+        if batched is not None:
+            self.batch = int(batched.get_inputs()[0].shape[0])
+            self._sessions[self.batch] = batched
+            self._compare_batch()
 
     def detect(self, canvases: Sequence[BgrImage]) -> list[Detections]:
-        """Detect the faces of square canvases, in canvas pixels, overlapping ones included."""
-        return [found for canvas in canvases for found in self._detect_batch([canvas])]
+        """Detect the faces of square canvases, in canvas pixels, overlapping ones included.
 
-    def _detect_batch(self, canvases: Sequence[BgrImage]) -> list[Detections]:
-        size = (self.side, self.side)
-        mean = (_MEAN, _MEAN, _MEAN)
-        blob = cv2.dnn.blobFromImages(list(canvases), 1.0 / _STD, size, mean, swapRB=True)
-        heads = self._session.run(self._outputs, {self._input: blob})
-        return decode_heads(heads, batch=len(canvases), side=self.side)
+        Raises Unfit if one of them cannot be.
+        """
+        return settled(self.detect_each(canvases))
 
-
-def decode_heads(
-    heads: Sequence[NDArray[np.float32]], *, batch: int, side: int
-) -> list[Detections]:
-    """Turn a detector's raw outputs into faces of at least MIN_SCORE, in canvas pixels.
-
-    heads: scores, boxes, landmarks, each for strides 8, 16, 32; as (batch, rows, k), or as
-    (rows, k) with the batch between position and anchor, as the official packs export it. Rows
-    run over y, x, anchor. Boxes and landmarks are distances from the position, in strides.
-    """
-    found: list[list[Detections]] = [[] for _ in range(batch)]
-    for level, stride in enumerate(STRIDES):
-        centres = _centres(side // stride, stride)
-        scores, boxes, landmarks = (
-            _batch_first(heads[level + kind * len(STRIDES)], batch, len(centres) // ANCHORS)
-            for kind in range(3)
+    def detect_each(self, canvases: Sequence[BgrImage]) -> list[Detections | Unfit]:
+        """As `detect`; a canvas of another size, or that gives no numbers, fails alone."""
+        shape = (self.side, self.side, 3)
+        return run_each(
+            canvases, list(self._sessions), lambda canvas: canvas.shape == shape, self._detect_batch
         )
-        for item in range(batch):
-            hit = np.flatnonzero(scores[item, :, 0] >= MIN_SCORE)
-            found[item].append(
-                _decode(
-                    centres[hit],
-                    scores[item, hit, 0],
-                    boxes[item, hit] * stride,
-                    landmarks[item, hit] * stride,
-                )
-            )
-    return [concatenate(levels) for levels in found]
+
+    def _detect_batch(self, canvases: Sequence[BgrImage], size: int) -> list[Detections | Unfit]:
+        heads = self._heads(canvases, size)
+        sound = numbered(heads, batch=size)
+        found = decode_heads(heads, batch=size, side=self.side)[: len(canvases)]
+        unfit = Unfit("the detector gives no numbers for this image")
+        return [each if sound[i] else unfit for i, each in enumerate(found)]
+
+    def _heads(self, canvases: Sequence[BgrImage], size: int) -> list[NDArray[np.float32]]:
+        """Raw outputs for canvases, in a batch of that size."""
+        session = self._sessions[size]
+        blob = cv2.dnn.blobFromImages(list(canvases), 1.0 / _STD, mean=(_MEAN,) * 3, swapRB=True)
+        feed = {session.get_inputs()[0].name: padded(blob, size)}
+        heads: list[NDArray[np.float32]] = session.run(None, feed)
+        return heads
+
+    def _checked_heads(self, canvases: Sequence[BgrImage], size: int) -> list[NDArray[np.float32]]:
+        try:
+            return self._heads(canvases, size)
+        except Exception as error:  # onnxruntime raises classes of its own, without a common root
+            raise FixedGraph(f"the detector does not run at {self.side} pixels: {error}") from error
+
+    def _compare_batch(self) -> None:
+        """Check that three canvases have in a batch what they have alone, wherever they are."""
+        distinct = _random_canvases(self.side, min(self.batch, 3))
+        last = self.batch - 1
+        places = {0: 0, last // 2: len(distinct) - 2, last: len(distinct) - 1}
+        in_batch = [distinct[places.get(place, 0)] for place in range(self.batch)]
+        together = self._checked_heads(in_batch, self.batch)
+        alone = [self._checked_heads([canvas], 1) for canvas in distinct]
+        for level, head in enumerate(together):
+            if head.shape[:1] != (self.batch,):
+                raise FixedGraph("the detector does not give its heads by canvas")
+            singles = [batch_first(each[level], 1)[0] for each in alone]
+            bound = _SAME * np.abs(singles[0] - singles[-1]).max() + 1e-4
+            for place, which in places.items():
+                if not np.abs(head[place] - singles[which]).max() <= bound:
+                    raise FixedGraph("canvases have other results in a batch than alone")
 
 
-def _decode(
-    centres: NDArray[np.float32],
-    scores: NDArray[np.float32],
-    distances: NDArray[np.float32],
-    offsets: NDArray[np.float32],
-) -> Detections:
-    boxes = np.concatenate([centres - distances[:, :2], centres + distances[:, 2:]], axis=1)
-    landmarks = centres[:, None, :] + offsets.reshape(-1, 5, 2)
-    return Detections(boxes, scores, landmarks)
+def _random_canvases(side: int, count: int) -> list[BgrImage]:
+    """Canvases of soft coloured patches, each of its own."""
+    rng = np.random.default_rng(7)
+    patches = rng.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
+    return [np.asarray(cv2.resize(each, (side, side)), np.uint8) for each in patches]
 
 
-def _batch_first(head: NDArray[np.float32], batch: int, positions: int) -> NDArray[np.float32]:
-    """(batch, rows, k) of one head, whichever way it was exported."""
-    if head.ndim == 3:
-        return head
-    k = head.shape[-1]
-    interleaved = head.reshape(positions, batch, ANCHORS, k)
-    return interleaved.transpose(1, 0, 2, 3).reshape(batch, positions * ANCHORS, k)
-
-
-@lru_cache(maxsize=16)
-def _centres(cells: int, stride: int) -> NDArray[np.float32]:
-    """(cells * cells * ANCHORS, 2) x, y of the positions that a feature map predicts from."""
-    grid = np.mgrid[:cells, :cells][::-1].reshape(2, -1).T * stride
-    return np.repeat(grid, ANCHORS, axis=0).astype(np.float32)
-
-
-def detector_at(model: Any, side: int) -> Scrfd:
-    """One of insightface's detectors on a canvas of `side` pixels.
+def detector_at(model: Any, side: int, batch: int = 1) -> Scrfd:
+    """One of insightface's detectors on canvases of `side` pixels.
 
     model: insightface's SCRFD. Its own session is used where the graph is exported at that size;
-    else the graph is given that size, with the same providers and options. Raises FixedGraph if
-    it cannot be, PackUnavailable if this is no SCRFD that gives landmarks.
+    else the graph is given that size, with the same providers and options. batch: most canvases of
+    one inference; where the graph cannot be given that, canvases are run one by one, with a
+    warning. Raises FixedGraph if it cannot be given the size, PackUnavailable if this is no SCRFD
+    that gives landmarks.
     """
-    if len(model.output_names) != len(STRIDES) * 3:
+    if len(model.output_names) != len(STRIDES) * len(HEAD_WIDTHS):
         raise PackUnavailable(f"{model.model_file} is no SCRFD detector with landmarks.")
-    if model.static_input_size == (side, side):
-        return Scrfd(model.session, side)
-    reference: onnxruntime.InferenceSession = model.session
+    exported = model.static_input_size == (side, side)
+    session = model.session if exported else _session_at(model, side, 1)
+    single = Scrfd(session, side)
+    if batch == 1:
+        return single
     try:
-        session = onnxruntime.InferenceSession(
-            resized_graph(Path(model.model_file), side),
+        return Scrfd(session, side, _session_at(model, side, batch))
+    except FixedGraph as error:
+        text = f"{model.model_file} looks at one image at a time: {error}"
+        logger.warning(text, extra={"action": "detector_not_batched"})
+        return single
+
+
+def _session_at(model: Any, side: int, batch: int) -> onnxruntime.InferenceSession:
+    reference: onnxruntime.InferenceSession = model.session
+    graph = resized_graph(Path(model.model_file), side, batch)
+    try:
+        return onnxruntime.InferenceSession(
+            graph,
             sess_options=reference.get_session_options(),
             providers=reference.get_providers(),
             provider_options=list(reference.get_provider_options().values()),
         )
-    except FixedGraph:
-        raise
     except Exception as error:  # as above
-        raise FixedGraph(f"the detector cannot be given {side} pixels: {error}") from error
-    return Scrfd(session, side)
+        text = f"the detector cannot be given {batch} canvases of {side} pixels: {error}"
+        raise FixedGraph(text) from error

@@ -1,5 +1,6 @@
-"""SCRFD graphs for other canvas sizes than the one they were exported with."""
+"""SCRFD graphs for other canvas and batch sizes than those they were exported with."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -7,41 +8,96 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+HEAD_WIDTHS = (1, 4, 10)
+"""Numbers a prediction: score, box, landmarks. Three heads each, in this order."""
+_BATCH_FIRST = (0, 2, 3, 1)
+_INTERLEAVED = (2, 3, 0, 1)
+_PASSED = ("Sigmoid", "Identity", "Cast")
+"""What may stand behind a head's Transpose or Reshape, without moving anything."""
+
 
 class FixedGraph(ValueError):
     """The graph cannot be given another input size."""
 
 
-def resized_graph(model_file: Path, side: int) -> bytes:
-    """Read a detector and give it a static input of `side` x `side` pixels.
+def resized_graph(model_file: Path, side: int, batch: int = 1) -> bytes:
+    """Read a detector and give it a static input of `batch` canvases of `side` x `side` pixels.
 
     side: a multiple of 32. SCRFD is convolutional: all that may hold its exported size are the
-    declared shapes and the sizes to which feature maps are enlarged. Raises FixedGraph if the
-    latter do not scale to whole numbers. Whether the result is sound shows when it is run.
+    declared shapes, the sizes to which feature maps are enlarged, and the heads, which are given
+    the shape (batch, rows, k) for batches. Raises FixedGraph if one of them is not as in an SCRFD.
+    Whether the result is sound shows when it is run.
     """
     model = onnx.load_model(str(model_file))
     graph = model.graph
     shape = graph.input[0].type.tensor_type.shape.dim
     exported = np.array([axis.dim_value for axis in shape[2:]])
+    shape[0].dim_value = batch
     for axis in shape[2:]:
         axis.dim_value = side
-    if exported.all():
-        _scale_resizes(graph, side, exported)
+    _scale_resizes(graph, side, exported, batch)
+    if batch > 1:
+        _free_heads(graph, batch)
     del graph.value_info[:]
     for output in graph.output:
         output.type.tensor_type.ClearField("shape")
     return bytes(model.SerializeToString())
 
 
-def _scale_resizes(graph: onnx.GraphProto, side: int, exported: NDArray[np.int64]) -> None:
+def _scale_resizes(
+    graph: onnx.GraphProto, side: int, exported: NDArray[np.int64], batch: int
+) -> None:
     """Scale the constant target sizes of the feature pyramid's Resize nodes."""
+    constants = _constants(graph)
     targets = {node.input[3] for node in graph.node if node.op_type == "Resize" and node.input[3:]}
-    for constant in graph.initializer:
-        if constant.name not in targets:
-            continue
-        sizes = numpy_helper.to_array(constant).copy()
-        scaled = sizes[2:] * side
-        if (scaled % exported).any():
-            raise FixedGraph(f"a feature map of {sizes.tolist()} does not scale to {side}")
-        sizes[2:] = scaled // exported
-        constant.CopyFrom(numpy_helper.from_array(sizes.astype(np.int64), constant.name))
+    for name in targets & constants.keys():
+        sizes = numpy_helper.to_array(constants[name]).astype(np.int64)
+        sizes[0] = batch
+        if exported.all():
+            scaled = sizes[2:] * side
+            if (scaled % exported).any():
+                raise FixedGraph(f"a feature map of {sizes.tolist()} does not scale to {side}")
+            sizes[2:] = scaled // exported
+        constants[name].CopyFrom(numpy_helper.from_array(sizes, constants[name].name))
+
+
+def _constants(graph: onnx.GraphProto) -> Mapping[str, onnx.TensorProto]:
+    """The constants that the graph itself holds, by the name they are used under."""
+    nodes = {
+        node.output[0]: node.attribute[0].t
+        for node in graph.node
+        if node.op_type == "Constant" and node.attribute[0].name == "value"
+    }
+    return nodes | {weight.name: weight for weight in graph.initializer}
+
+
+def _free_heads(graph: onnx.GraphProto, batch: int) -> None:
+    """Have each head give (batch, rows, k), whichever way it was exported.
+
+    Exports end in Transpose and Reshape: to (N, H, W, C) and (N, -1, k), where N may be a constant
+    1; or, in the packs that InsightFace publishes, to (H, W, N, C) and (-1, k).
+    Source of the latter: insightface detection/scrfd, before its pull request 1781.
+    """
+    makers = {name: node for node in graph.node for name in node.output}
+    if len(graph.output) != 3 * len(HEAD_WIDTHS):
+        raise FixedGraph(f"the detector has {len(graph.output)} heads")
+    for i, output in enumerate(graph.output):
+        reshape = _behind(makers, output.name, "Reshape")
+        transpose = _behind(makers, reshape.input[0], "Transpose")
+        perm = transpose.attribute[0].ints if transpose.attribute else ()
+        if tuple(perm) not in (_BATCH_FIRST, _INTERLEAVED):
+            raise FixedGraph(f"the head {output.name} is turned by {list(perm)}")
+        transpose.attribute[0].ints[:] = _BATCH_FIRST
+        rows = np.array([batch, -1, HEAD_WIDTHS[i // 3]], np.int64)
+        reshape.input[1] = f"{output.name}/rows"
+        graph.initializer.append(numpy_helper.from_array(rows, reshape.input[1]))
+
+
+def _behind(makers: Mapping[str, onnx.NodeProto], name: str, kind: str) -> onnx.NodeProto:
+    """The node of that kind which makes a value, but for what only passes it on."""
+    node = makers.get(name)
+    while node is not None and node.op_type in _PASSED:
+        node = makers.get(node.input[0])
+    if node is None or node.op_type != kind:
+        raise FixedGraph(f"{name} is not made by a {kind}")
+    return node

@@ -23,7 +23,7 @@ ALLOWED = {
 
 # Who may import what: files whose path starts, or whose name ends, like this.
 ASYNCPG = ("common/db/", "repository.py", "bench/baselines/")
-RUNTIMES = ("common/vision/",)
+RUNTIMES = ("common/vision/", "bench/")
 WIRE = ("client/", "demo/", "bench/", "common/rpc/", "service.py", "app.py")
 VISION_ONLY = ("onnxruntime", "onnx", "insightface.model_zoo", "_dlib_pybind11", "dlib")
 

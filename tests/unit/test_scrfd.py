@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from common.vision.scrfd import ANCHORS, STRIDES, decode_heads, letterbox
+from common.vision.scrfd import letterbox
 from common.vision.scrfd_graph import FixedGraph, resized_graph
+from common.vision.scrfd_heads import ANCHORS, STRIDES, decode_heads
 
 SIDE = 64
 ROWS = [(SIDE // stride) ** 2 * ANCHORS for stride in STRIDES]
