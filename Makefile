@@ -15,7 +15,7 @@ SELFIE ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run demo test test-full coverage check lint types format protos protos-check \
-  proto-lint proto-breaking buf docs docs-check bench bench-search locks clean
+  proto-lint proto-breaking buf docs docs-check bench bench-index bench-search locks clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -87,6 +87,9 @@ bench: setup ## Run every benchmark and write docs/benchmarks.md.
 
 bench-search: setup ## Measure search and storage against one global HNSW: about ten minutes.
 	$(BIN)/python -m bench.search
+
+bench-index: setup ## Measure indexing with real model packs against insightface: about seven minutes.
+	$(BIN)/python -m bench.index
 
 locks: setup ## Resolve requirements/dev.lock again.
 	$(BIN)/pip install --quiet uv

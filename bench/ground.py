@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,10 +88,26 @@ class Ground:
 
     def serve(self, kind: str, database: str, **settings: str) -> Server:
         """Start an `indexer` or a `searcher` and wait until it serves."""
+        return self._serve(kind, (kind,), database, settings)[0]
+
+    def serve_standalone(self, database: str, **settings: str) -> tuple[Server, Server]:
+        """Start an Indexer and a Searcher as one process, as `standalone` runs them."""
+        owner = {"FACEPASS_DATABASE__MIGRATION_DSN": self.owner_dsn(database)}
+        both = ("indexer", "searcher")
+        indexer, searcher = self._serve("standalone", both, database, owner | settings)
+        return indexer, searcher
+
+    def _serve(
+        self, kind: str, servers: Sequence[str], database: str, settings: Mapping[str, str]
+    ) -> list[Server]:
         name = f"{kind}-{len(list(self._folder.glob('*.log')))}"
         ready, log = self._folder / f"{name}.json", self._folder / f"{name}.log"
         variables = {"FACEPASS_DATABASE__DSN": self.server_dsn(database), **_SETTINGS, **settings}
-        any_port = [f"--{kind}-{each}=127.0.0.1:0" for each in ("listen", "metrics-listen")]
+        any_port = [
+            f"--{server}-{each}=127.0.0.1:0"
+            for server in servers
+            for each in ("listen", "metrics-listen")
+        ]
         process = subprocess.Popen(
             [sys.executable, "-m", "standalone", kind, *any_port, f"--ready-file={ready}"],
             env=_environment(variables),
@@ -103,7 +119,7 @@ class Ground:
         self._stack.callback(_stop, process)
         _await_file(ready, process, log)
         told = json.loads(ready.read_text())
-        return Server(process.pid, told[kind], told[f"{kind}_metrics"])
+        return [Server(process.pid, told[each], told[f"{each}_metrics"]) for each in servers]
 
 
 @contextmanager

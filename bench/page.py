@@ -13,7 +13,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/benchmarks.md"
-BENCHMARKS = ("search",)
+BENCHMARKS = ("search", "index")
 _MARKED = "<!-- {name}: written by `make bench` -->\n"
 _END = "<!-- end -->"
 
@@ -22,7 +22,7 @@ def main(files: Sequence[str]) -> None:
     """Refresh the page's parts, those that were measured."""
     outputs = [Path(file).read_text() for file in files] or [_run(each) for each in BENCHMARKS]
     text = PAGE.read_text()
-    for output in outputs:
+    for output in filter(None, outputs):  # nothing is printed where its material is absent
         text = with_part(text, json.loads(output.splitlines()[-1]))
     PAGE.write_text(text)
 

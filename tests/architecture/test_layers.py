@@ -18,7 +18,7 @@ ALLOWED = {
     "searcher": {"searcher", "common", "facepass"},
     "standalone": {"standalone", "indexer", "searcher", "common", "facepass"},
     "demo": {"demo", "facepass"},
-    "bench": {"bench", "standalone", "indexer", "searcher", "common", "facepass"},
+    "bench": {"bench", "demo", "standalone", "indexer", "searcher", "common", "facepass"},
 }
 
 # Who may import what: files whose path starts, or whose name ends, like this.
