@@ -11,7 +11,7 @@ from indexer.graphs.recall_repository import Probe, RecallRepository
 from indexer.graphs.relation_repository import Measured
 
 log = logging.getLogger(__name__)
-FIRST_EF_SEARCH = 100
+FIRST_EF_SEARCH = 150
 PROBES = 100
 _TRIES = 1000
 """Face numbers that are looked up to find so many probes; deleted faces leave gaps."""

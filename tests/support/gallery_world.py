@@ -111,6 +111,7 @@ class World:
         self.hot = self._galleries(10**8)
         self.cold = self._galleries(0)
         self.results = 0
+        self.thorough = False
         self.steps = 0
         self.in_graph = 0
         self.missed = 0
