@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Number = TypeVar("Number", np.uint8, np.float32)
 
 
 class Unfit(ValueError):
@@ -70,9 +71,9 @@ def settled(results: Sequence[Result | Unfit]) -> list[Result]:
     return good
 
 
-def padded(blob: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+def padded(blob: NDArray[Number], size: int) -> NDArray[Number]:
     """(size, ...): the blob, filled up with zeros."""
     if len(blob) == size:
         return blob
-    empty = np.zeros((size - len(blob), *blob.shape[1:]), np.float32)
+    empty = np.zeros((size - len(blob), *blob.shape[1:]), blob.dtype)
     return np.concatenate([blob, empty])

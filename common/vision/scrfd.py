@@ -23,7 +23,6 @@ from common.vision.types import BgrImage
 
 logger = logging.getLogger(__name__)
 
-_MEAN, _STD = 127.5, 128.0
 _SAME = 0.01
 """Share of the difference between two canvases by which a canvas's results in a batch may differ
 from those it has alone: rounding, not another canvas."""
@@ -82,7 +81,7 @@ class Scrfd:
         side: int,
         batched: onnxruntime.InferenceSession | None = None,
     ) -> None:
-        """Take a session whose input is (1, 3, side, side) and check that it is sound.
+        """Take a session of `resized_graph` and check that it is sound.
 
         batched: the same with a larger batch, checked to give what canvases give one by one.
         Raises FixedGraph if one of them does not give the heads of an SCRFD with landmarks.
@@ -109,11 +108,11 @@ class Scrfd:
         return settled(self.detect_each(canvases))
 
     def detect_each(self, canvases: Sequence[BgrImage]) -> list[Detections | Unfit]:
-        """As `detect`; a canvas of another size, or that gives no numbers, fails alone."""
-        shape = (self.side, self.side, 3)
-        return run_each(
-            canvases, list(self._sessions), lambda canvas: canvas.shape == shape, self._detect_batch
-        )
+        """As `detect`; what is no such canvas, or gives no numbers, fails alone."""
+        return run_each(canvases, list(self._sessions), self._fits, self._detect_batch)
+
+    def _fits(self, canvas: BgrImage) -> bool:
+        return canvas.shape == (self.side, self.side, 3) and canvas.dtype == np.uint8
 
     def _detect_batch(self, canvases: Sequence[BgrImage], size: int) -> list[Detections | Unfit]:
         heads = self._heads(canvases, size)
@@ -125,8 +124,7 @@ class Scrfd:
     def _heads(self, canvases: Sequence[BgrImage], size: int) -> list[NDArray[np.float32]]:
         """Raw outputs for canvases, in a batch of that size."""
         session = self._sessions[size]
-        blob = cv2.dnn.blobFromImages(list(canvases), 1.0 / _STD, mean=(_MEAN,) * 3, swapRB=True)
-        feed = {session.get_inputs()[0].name: padded(blob, size)}
+        feed = {session.get_inputs()[0].name: padded(np.stack(canvases), size)}
         heads: list[NDArray[np.float32]] = session.run(None, feed)
         return heads
 
@@ -164,16 +162,14 @@ def _random_canvases(side: int, count: int) -> list[BgrImage]:
 def detector_at(model: Any, side: int, batch: int = 1) -> Scrfd:
     """One of insightface's detectors on canvases of `side` pixels.
 
-    model: insightface's SCRFD. Its own session is used where the graph is exported at that size;
-    else the graph is given that size, with the same providers and options. batch: most canvases of
-    one inference; where the graph cannot be given that, canvases are run one by one, with a
-    warning. Raises FixedGraph if it cannot be given the size, PackUnavailable if this is no SCRFD
-    that gives landmarks.
+    model: insightface's SCRFD, whose graph is given that size, with the same providers and options.
+    batch: most canvases of one inference; where the graph cannot be given that, canvases are run
+    one by one, with a warning. Raises FixedGraph if it cannot be given the size, PackUnavailable if
+    this is no SCRFD that gives landmarks.
     """
     if len(model.output_names) != len(STRIDES) * len(HEAD_WIDTHS):
         raise PackUnavailable(f"{model.model_file} is no SCRFD detector with landmarks.")
-    exported = model.static_input_size == (side, side)
-    session = model.session if exported else _session_at(model, side, 1)
+    session = _session_at(model, side, 1)
     single = Scrfd(session, side)
     if batch == 1:
         return single

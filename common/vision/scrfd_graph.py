@@ -1,4 +1,4 @@
-"""SCRFD graphs for other canvas and batch sizes than those they were exported with."""
+"""SCRFD graphs for pixels as they are, and for other sizes than those they were exported with."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 HEAD_WIDTHS = (1, 4, 10)
 """Numbers a prediction: score, box, landmarks. Three heads each, in this order."""
+MEAN, STD = 127.5, 128.0
+"""Of the pixels that SCRFD was trained on. Source: insightface model_zoo/scrfd.py."""
 _BATCH_FIRST = (0, 2, 3, 1)
 _INTERLEAVED = (2, 3, 0, 1)
 _PASSED = ("Sigmoid", "Identity", "Cast")
@@ -21,7 +23,7 @@ class FixedGraph(ValueError):
 
 
 def resized_graph(model_file: Path, side: int, batch: int = 1) -> bytes:
-    """Read a detector and give it a static input of `batch` canvases of `side` x `side` pixels.
+    """Read a detector and give it a static input: (batch, side, side, 3) uint8 BGR.
 
     side: a multiple of 32. SCRFD is convolutional: all that may hold its exported size are the
     declared shapes, the sizes to which feature maps are enlarged, and the heads, which are given
@@ -32,9 +34,7 @@ def resized_graph(model_file: Path, side: int, batch: int = 1) -> bytes:
     graph = model.graph
     shape = graph.input[0].type.tensor_type.shape.dim
     exported = np.array([axis.dim_value for axis in shape[2:]])
-    shape[0].dim_value = batch
-    for axis in shape[2:]:
-        axis.dim_value = side
+    _take_pixels(graph, (batch, side, side, 3))
     _scale_resizes(graph, side, exported, batch)
     if batch > 1:
         _free_heads(graph, batch)
@@ -42,6 +42,32 @@ def resized_graph(model_file: Path, side: int, batch: int = 1) -> bytes:
     for output in graph.output:
         output.type.tensor_type.ClearField("shape")
     return bytes(model.SerializeToString())
+
+
+def _take_pixels(graph: onnx.GraphProto, shape: tuple[int, int, int, int]) -> None:
+    """Put in front of the graph what makes normalised planes of pixels: cheaper there than before,
+    see docs/decisions/0013-batches.md."""
+    name, place = graph.input[0].name, "facepass/"
+    pixels, planes, rgb, wide, centred = (
+        place + each for each in ("pixels", "planes", "rgb", "wide", "centred")
+    )
+    constants = {
+        "order": np.array([2, 1, 0], np.int64),
+        "mean": np.array([MEAN], np.float32),
+        "scale": np.array([1 / STD], np.float32),
+    }
+    for each, values in constants.items():
+        graph.initializer.append(numpy_helper.from_array(values, place + each))
+    nodes = [
+        helper.make_node("Transpose", [pixels], [planes], perm=[0, 3, 1, 2]),
+        helper.make_node("Gather", [planes, f"{place}order"], [rgb], axis=1),
+        helper.make_node("Cast", [rgb], [wide], to=TensorProto.FLOAT),
+        helper.make_node("Sub", [wide, f"{place}mean"], [centred]),
+        helper.make_node("Mul", [centred, f"{place}scale"], [name]),
+    ]
+    for i, node in enumerate(nodes):
+        graph.node.insert(i, node)
+    graph.input[0].CopyFrom(helper.make_tensor_value_info(pixels, TensorProto.UINT8, shape))
 
 
 def _scale_resizes(

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from common.vision.scrfd import letterbox
 from common.vision.scrfd_graph import FixedGraph, resized_graph
-from common.vision.scrfd_heads import ANCHORS, STRIDES, decode_heads
+from common.vision.scrfd_heads import ANCHORS, STRIDES, decode_heads, numbered
 
 SIDE = 64
 ROWS = [(SIDE // stride) ** 2 * ANCHORS for stride in STRIDES]
@@ -100,12 +100,21 @@ def pyramid(folder: Path, *, sizes: list[int]) -> Path:
 def test_a_graph_with_baked_sizes_runs_at_another_one(tmp_path: Path) -> None:
     content = resized_graph(pyramid(tmp_path, sizes=[1, 3, SIDE, SIDE]), 32)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    image = np.random.default_rng(1).random((1, 3, 32, 32), dtype=np.float32)
-    (whole,) = session.run(None, {"image": image})
+    image = np.random.default_rng(1).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+    (whole,) = session.run(None, {session.get_inputs()[0].name: image})
     assert whole.shape == (1, 3, 32, 32)
-    assert whole[0, 0, 0, 0] == image[0, 0, :2, :2].max()
+    reds = (image[0, :, :, 2] - np.float32(127.5)) / 128
+    assert whole[0, 0, 0, 0] == reds[:2, :2].max()
 
 
 def test_sizes_that_do_not_scale_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FixedGraph):
         resized_graph(pyramid(tmp_path, sizes=[1, 3, SIDE, 33]), 32)
+
+
+def test_an_item_without_numbers_is_known() -> None:
+    heads = blank_heads(3)
+    heads[1][1, 5] = np.nan
+    heads[8][2, 0] = np.nan  # landmarks of what is no face do not matter
+    assert numbered(heads, batch=3).tolist() == [True, False, True]
+    assert numbered([interleaved(head) for head in heads], batch=3).tolist() == [True, False, True]

@@ -82,8 +82,8 @@ def test_changing_one_canvas_moves_no_other_result(model: Any) -> None:
 def test_a_poisoned_canvas_fails_alone(model: Any) -> None:
     detector, images = detector_at(model, SIDE, BATCH), canvases(6)
     found = detector.detect(images)
-    poisoned: list[Any] = [image.astype(np.float32) for image in images]
-    poisoned[2] = np.full_like(poisoned[2], np.nan)
+    poisoned: list[Any] = [*images]
+    poisoned[2] = np.full(images[2].shape, np.nan, np.float32)
     poisoned[4] = poisoned[4][:-1]
     for i, again in enumerate(detector.detect_each(poisoned)):
         if i in (2, 4):
