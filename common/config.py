@@ -48,10 +48,22 @@ class EngineSettings(SettingsBlock):
     """Accept the licence of a named pack, so that a server may download it at start where it is
     absent."""
     providers: list[str] = Field(default_factory=list)
-    """onnxruntime execution providers in order of preference, as a JSON list. Empty: CUDA where
-    there is one, else CPU."""
+    """onnxruntime execution providers in order of preference, as a JSON list. Empty: TensorRT,
+    CUDA, CPU, as far as they work."""
+    detect_batch: int = Field(default=0, ge=0, le=64)
+    """Most canvases of one run of a pack's detector. 0: by the provider."""
+    embed_batch: int = Field(default=0, ge=0, le=256)
+    """Most faces of one run of a pack's recogniser. 0: by the provider."""
+    half_precision: bool = False
+    """Run a pack's models in half precision, where their results agree with those in full (cosine
+    at least 0.999, checked at start). For GPUs; a CPU gains nothing."""
+    cache_dir: Path = Path("~/.cache/facepass")
+    """Folder for what is made of a pack: TensorRT's engines, models in half precision."""
     workers: int = Field(default=0, ge=0, le=256)
-    """Worker processes, each with its own single-threaded models. 0 means one per CPU core."""
+    """Worker processes, each with its own models. 0: as a trial at start shows, else one per CPU
+    core; on a GPU up to four."""
+    threads: int = Field(default=0, ge=0, le=256)
+    """Threads of each worker's models. 0: as the trial shows, 1 where `workers` is set."""
     queue_size: int = Field(default=64, ge=1, le=10_000)
     """Photos that may wait for a worker before callers are made to wait; as many selfies before
     they are refused."""

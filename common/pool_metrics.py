@@ -6,7 +6,12 @@ told twice, every sum over servers would count it twice.
 
 from collections.abc import Iterable
 
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from common.metrics import Metrics
@@ -23,6 +28,9 @@ class _WorkloadCollector(Collector):
         self._vision = vision
 
     def collect(self) -> Iterable[Metric]:
+        pack = self._vision.pack
+        about = {"engine": pack.engine, "provider": self._vision.provider, "pack": pack.key}
+        yield InfoMetricFamily("facepass_engine", "What finds the faces", about)
         load = self._vision.workload
         waiting = GaugeMetricFamily(
             "facepass_images_waiting", "Images that wait for a worker", labels=["lane"]

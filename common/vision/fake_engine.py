@@ -59,6 +59,8 @@ class FakeEngine:
             calibration=Calibration(0.0, (2 * self._prime) ** -0.5),
         )
 
+    provider = "CPU"
+
     @property
     def pack(self) -> Pack:
         return self._pack

@@ -66,6 +66,8 @@ class StarterEngine:
             calibration=CALIBRATION,
         )
 
+    provider = "CPU"
+
     @property
     def pack(self) -> Pack:
         return self._pack

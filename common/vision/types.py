@@ -154,6 +154,11 @@ class Engine(Protocol):
     @property
     def pack(self) -> Pack: ...
 
+    @property
+    def provider(self) -> str:
+        """What it runs on: CPU, CUDA, Tensorrt."""
+        ...
+
     def analyze(self, image: BgrImage, options: AnalyzeOptions) -> Analysis:
         """Find, measure and embed the faces of one upright BGR image.
 
@@ -167,6 +172,11 @@ class Vision(Protocol):
 
     @property
     def pack(self) -> Pack: ...
+
+    @property
+    def provider(self) -> str:
+        """As Engine.provider."""
+        ...
 
     @property
     def workload(self) -> Workload:

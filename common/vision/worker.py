@@ -23,10 +23,18 @@ from common.vision.types import Analysis, AnalyzeOptions, Engine, Pack
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """First message to a worker; answered by a Pack or a Failure."""
+    """First message to a worker; answered by a Loaded or a Failure."""
 
     engine: EngineSettings
     limits: ImageLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An engine is there. provider: what it runs on."""
+
+    pack: Pack
+    provider: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +56,7 @@ class Failure:
 
 Message = Setup | Task | None
 """What a worker is sent; None asks it to leave."""
-Answer = Pack | Analysis | InvalidImage | Failure
+Answer = Loaded | Analysis | InvalidImage | Failure
 _Inbox = queue.SimpleQueue[Message]
 _Line: TypeAlias = "Connection[Answer, Message]"
 
@@ -70,7 +78,7 @@ def main() -> None:
     if isinstance(engine, Failure):
         connection.send(engine)
         return
-    connection.send(engine.pack)
+    connection.send(Loaded(engine.pack, engine.provider))
     while isinstance(task := inbox.get(), Task):
         connection.send(_answer(engine, setup.limits, task))
 
@@ -86,14 +94,14 @@ def _receive(connection: _Line, inbox: _Inbox) -> None:
 
 
 def _load(settings: EngineSettings) -> Engine | Failure:
-    """The engine with its one thread; cv2's own threads are turned off too."""
+    """The engine with its threads; cv2's own are turned off."""
     import cv2
 
     from common.vision.engines import load_engine
 
     cv2.setNumThreads(1)
     try:
-        return load_engine(settings, threads=1)
+        return load_engine(settings, threads=settings.threads or 1)
     except PackUnavailable as error:
         return Failure(error.message, "")
     except Exception as error:

@@ -8,8 +8,8 @@ import sys
 from multiprocessing.connection import Connection
 
 from common.errors import InvalidImage, PackUnavailable, ProcessingFailed
-from common.vision.types import Analysis, Pack
-from common.vision.worker import Answer, Failure, Message, Setup, Task
+from common.vision.types import Analysis
+from common.vision.worker import Answer, Failure, Loaded, Message, Setup, Task
 
 logger = logging.getLogger(__name__)
 
@@ -46,13 +46,13 @@ class WorkerProcess:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def load(self, setup: Setup) -> Pack:
+    def load(self, setup: Setup) -> Loaded:
         """Have the engine loaded. Raises PackUnavailable."""
         try:
             answer = self._exchange(setup)
         except (EOFError, OSError):
             raise PackUnavailable(f"A worker died loading the engine ({self._end()}).") from None
-        if isinstance(answer, Pack):
+        if isinstance(answer, Loaded):
             return answer
         if isinstance(answer, Failure):
             if answer.traceback:

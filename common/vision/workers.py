@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import os
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -11,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from common.config import EngineSettings, ImageLimits
 from common.errors import FacePassError, PackUnavailable, ProcessingFailed
 from common.vision.lanes import CLOSED, Lanes
+from common.vision.self_tune import choose_crew, usable_cores
 from common.vision.types import Analysis, AnalyzeOptions, Pack
-from common.vision.worker import Setup, Task
+from common.vision.worker import Loaded, Setup, Task
 from common.vision.worker_process import WorkerProcess
 from common.vision.workload import BusyTime, Workload
 
@@ -42,8 +41,7 @@ class _Job:
 
 
 class WorkerPool:
-    """`Vision` by worker processes, each with its own single-threaded engine and one image at a
-    time.
+    """`Vision` by worker processes, each with its own engine and one image at a time.
 
     Images wait in two bounded lanes (see `Lanes`), so that selfies overtake photos. A worker that
     dies or takes longer than `image_timeout_s` is replaced and costs the one image it had.
@@ -52,13 +50,13 @@ class WorkerPool:
     def __init__(self, settings: EngineSettings, limits: ImageLimits) -> None:
         self._settings = settings
         self._limits = limits
-        self._size = settings.workers or _cores()
+        self._size = settings.workers or usable_cores()
         self._lanes: Lanes[_Job] = Lanes(settings.queue_size)
         self._jobs: set[_Job] = set()
         self._processes: set[WorkerProcess] = set()
         self._serving: list[asyncio.Task[None]] = []
         self._threads = ThreadPoolExecutor(self._size, thread_name_prefix="worker")
-        self._pack: Pack | None = None
+        self._loaded: Loaded | None = None
         self._image_s = 0.5
         self._busy = BusyTime()
         self.replaced = 0
@@ -67,9 +65,18 @@ class WorkerPool:
     @property
     def pack(self) -> Pack:
         """The workers' pack, known once started."""
-        if self._pack is None:
+        return self._first.pack
+
+    @property
+    def provider(self) -> str:
+        """What the workers' engines run on, known once started."""
+        return self._first.provider
+
+    @property
+    def _first(self) -> Loaded:
+        if self._loaded is None:
             raise PackUnavailable("The worker pool has not been started.")
-        return self._pack
+        return self._loaded
 
     @property
     def waiting(self) -> int:
@@ -100,16 +107,22 @@ class WorkerPool:
 
     async def start(self) -> None:
         """Start all workers, engines loaded. Raises PackUnavailable with the engine's message."""
+        await self._choose_crew()
         processes = [self._spawn() for _ in range(self._size)]
         try:
-            packs = await asyncio.gather(*(self._load(process) for process in processes))
+            loaded = await asyncio.gather(*(self._load(process) for process in processes))
         except BaseException:
             for process in processes:
                 process.kill()
             await self.close()
             raise
-        self._pack = packs[0]
+        self._loaded = loaded[0]
         self._serving = [asyncio.create_task(self._serve(process)) for process in processes]
+
+    async def _choose_crew(self) -> None:
+        crew = await asyncio.to_thread(choose_crew, self._settings, usable_cores())
+        self._size = crew.workers
+        self._settings = self._settings.model_copy(update={"threads": crew.threads})
 
     async def close(self) -> None:
         """Fail what still waits and end all workers."""
@@ -153,7 +166,7 @@ class WorkerPool:
         self._processes.add(process)
         return process
 
-    async def _load(self, process: WorkerProcess) -> Pack:
+    async def _load(self, process: WorkerProcess) -> Loaded:
         loop = asyncio.get_running_loop()
         timer = loop.call_later(LOAD_TIMEOUT_S, process.kill)
         try:
@@ -216,10 +229,3 @@ class WorkerPool:
             else:
                 logger.warning("worker replaced", extra={"action": "worker_replaced"})
                 return process
-
-
-def _cores() -> int:
-    """CPU cores that this process may use, where the system tells."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

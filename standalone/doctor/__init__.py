@@ -28,6 +28,7 @@ def examine(data_dir: Path) -> list[Finding]:
         *engine.check_packages(engine.installed_packages()),
         engine.check_providers(index.engine),
         engine.check_engine(index.engine),
+        engine.check_crew(index.engine),
         *machine.check_addresses({"indexer": index.indexer, "searcher": search.searcher}),
         *_data(index, data_dir),
     ]

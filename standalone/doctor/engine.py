@@ -7,6 +7,7 @@ from common.config import EngineSettings
 from common.errors import PackUnavailable
 from common.vision.engines import load_engine
 from common.vision.packs import KNOWN_PACKS, pack_folder
+from common.vision.self_tune import choose_crew, usable_cores
 from standalone.doctor.finding import Finding, fail, ok, warn
 
 RIVALS = {
@@ -67,17 +68,23 @@ def check_engine(settings: EngineSettings) -> Finding:
     return ok("engine", text)
 
 
+def check_crew(settings: EngineSettings) -> Finding:
+    """How many workers the servers would start, of how many threads, and why."""
+    return ok("workers", str(choose_crew(settings, usable_cores())))
+
+
 def check_providers(settings: EngineSettings) -> Finding:
     """That onnxruntime has the execution providers that are asked for."""
     try:
-        from common.vision.onnx_engine import choose_providers
+        from common.vision.onnx_session import choose_providers
 
         return ok("providers", ", ".join(choose_providers(settings.providers)))
     except (PackUnavailable, ImportError) as error:
         return fail(
             "providers",
             str(error),
-            "change FACEPASS_ENGINE__PROVIDERS, or install onnxruntime-gpu instead of onnxruntime",
+            "change FACEPASS_ENGINE__PROVIDERS, or install onnxruntime-gpu instead of onnxruntime; "
+            "docs/engines.md says more",
         )
 
 

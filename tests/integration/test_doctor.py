@@ -171,6 +171,12 @@ def test_engines(tmp_path: Path) -> None:
     assert engine.check_providers(EngineSettings()).level is Level.OK
 
 
+def test_workers_are_told_with_the_reason() -> None:
+    found = engine.check_crew(EngineSettings(kind="fake", workers=3, threads=2))
+    assert (found.level, found.subject) == (Level.OK, "workers")
+    assert found.text == "workers: 3, threads of each: 2 (as set)"
+
+
 def test_embedded_folder_of_somebody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = Path(tempfile.mkdtemp(prefix="facepass-test-"))
     try:

@@ -55,6 +55,12 @@ async def test_every_stage_of_a_photo_is_told(gala: Any) -> None:
     assert all(name in told.text() for name in (*STAGES, "limit: "))
 
 
+async def test_what_finds_the_faces_is_told(gala: Any, vision: Any) -> None:
+    told = await look(gala.indexer_server)
+    about = {"engine": "fake", "provider": "CPU", "pack": vision.pack.key}
+    assert told.value("facepass_engine_info", **about) == 1
+
+
 async def test_what_waits_and_what_is_worked_on(gala: Any) -> None:
     slow = fake_photo([1], command=Command.SLOW)
     photos = [asyncio.create_task(index(gala, f"photo-{n}", slow)) for n in range(6)]
