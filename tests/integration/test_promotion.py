@@ -28,6 +28,7 @@ from large_events import (
     search,
 )
 
+from indexer.graphs.recall import FIRST_EF_SEARCH
 from standalone.embedded import EmbeddedPostgres
 
 
@@ -74,7 +75,8 @@ async def test_an_optimized_event_is_searched_by_its_graph(servers: Any, owner: 
     assert index.strategy == events_pb2.INDEX_STRATEGY_HNSW
     assert index.state == events_pb2.INDEX_STATE_READY
     assert (index.faces, index.recall) == (48, 1.0)
-    assert index.size_bytes > 0 and index.ef_search == 100 and index.HasField("build_time")
+    assert index.ef_search == FIRST_EF_SEARCH
+    assert index.size_bytes > 0 and index.HasField("build_time")
     assert await owner.fetchval("SELECT count(*) FROM face") == 0
     assert await owner.fetchval("SELECT state FROM relation") == "SERVING"
 
