@@ -70,6 +70,18 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """What tells whether an event is still as it was: equal exactly when nothing of it changed but
+    the counts of photos that were rejected or are being worked on."""
+
+    uid: UUID
+    version: int
+    revision: int
+    relation: int | None
+    mark: int
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One event as stored. `version` grows with each change of its faces, `revision` with each of
     its own fields. Its faces are numbered below `next_face_no`; which were deleted at versions up
@@ -92,6 +104,11 @@ class Event:
     def mark(self) -> int:
         """Faces below it are in the event's own relation, the others in the shared table."""
         return self.relation.mark if self.relation is not None else 0
+
+    @property
+    def standing(self) -> Standing:
+        number = self.relation.number if self.relation is not None else None
+        return Standing(self.uid, self.version, self.revision, number, self.mark)
 
     @property
     def etag(self) -> str:

@@ -91,6 +91,8 @@ class _Segment:
         self._index = faiss.IndexScalarQuantizer(
             dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
         )
+        self._templates = np.empty((0, dimension), dtype=np.float16)
+        """The index's own memory: (rows, D)."""
         self._face_no = np.empty(0, dtype=np.int32)
         self._photo_no = np.empty(0, dtype=np.int32)
 
@@ -102,18 +104,14 @@ class _Segment:
     def size_bytes(self) -> int:
         return int(self._index.codes.size()) + self._face_no.nbytes + self._photo_no.nbytes
 
-    @property
-    def _templates(self) -> NDArray[np.float16]:
-        """The index's own memory: (rows, D)."""
-        codes = self._index.codes
-        flat: NDArray[np.uint8] = faiss.rev_swig_ptr(codes.data(), codes.size())
-        return flat.view(np.float16).reshape(-1, self._dimension)
-
     def append(self, rows: TemplateRows) -> None:
         before, after = self.rows, self.rows + len(rows)
         # Written straight into the index: its own `add` wants single precision, twice the memory.
-        self._index.codes.resize(after * self._index.code_size)
+        codes = self._index.codes
+        codes.resize(after * self._index.code_size)
         self._index.ntotal = after
+        flat: NDArray[np.uint8] = faiss.rev_swig_ptr(codes.data(), codes.size())
+        self._templates = flat.view(np.float16).reshape(-1, self._dimension)
         self._templates[before:] = rows.templates
         self._face_no = np.concatenate([self._face_no, rows.face_no])
         self._photo_no = np.concatenate([self._photo_no, rows.photo_no])

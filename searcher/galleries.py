@@ -14,6 +14,7 @@ import faiss
 from common.errors import FacePassError
 from common.event import Event
 from common.metrics import Metrics
+from common.names import EventName
 from searcher.config import GallerySettings
 from searcher.hot_gallery import HotGallery
 from searcher.template_repository import TemplateRepository
@@ -71,16 +72,22 @@ class Galleries:
         self._metrics.gallery_searches.labels("hit").inc()
         return gallery
 
-    def fresh(self, event: Event) -> HotGallery | None:
-        """The gallery of this very event if it is here and at least at the event's version."""
-        gallery = self._galleries.get(event.name.key)
-        if gallery is None or gallery.uid != event.uid or gallery.version < event.version:
+    def known(self, name: EventName) -> Event | None:
+        """An event as it was at the version of its gallery, where that is searched in less time
+        than the database takes to tell whether it still is."""
+        gallery = self._galleries.get(name.key)
+        if gallery is None or not gallery.inline or gallery.event.name != name:
             return None
-        return self.get(event)
+        return gallery.event
 
-    def holds(self, key: int) -> bool:
-        """Whether there is a gallery under an event's key, of whatever version."""
-        return key in self._galleries
+    def behind(self, event: Event) -> bool:
+        """Whether the gallery of this very event must be brought up to date first."""
+        gallery = self._galleries.get(event.name.key)
+        return (
+            gallery is not None
+            and gallery.uid == event.uid
+            and gallery.event.version < event.version
+        )
 
     def changed(self, gallery: HotGallery) -> None:
         """Make room after a gallery has grown; it goes itself when it is worn or too large."""

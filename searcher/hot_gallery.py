@@ -24,10 +24,9 @@ Result = asyncio.Future[list[list[Candidate]]]
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What happened to an event's faces between two versions."""
+    """What happened to an event's faces until it was as `event` says."""
 
-    version: int
-    next_face_no: int
+    event: Event
     added: Sequence[TemplateRows]
     deleted: Sequence[int]
 
@@ -36,19 +35,29 @@ class HotGallery:
     """All templates of one event at one version; moves forward only."""
 
     def __init__(self, event: Event, executor: Executor) -> None:
-        """An empty gallery at version 0. `event` must have a pack."""
+        """A gallery to be filled with the templates of `event`, which must have a pack."""
         assert event.pack is not None
         self._executor = executor
         self._block = Block(event.pack.dimension)
-        self._inline = INLINE_FACES * 512 // event.pack.dimension
+        self._most_inline = INLINE_FACES * 512 // event.pack.dimension
         self._lock = asyncio.Lock()
         self._waiting: list[tuple[Sequence[Query], Result]] = []
         self._pass: asyncio.Task[None] | None = None
-        self.key = event.name.key
-        self.uid: UUID = event.uid
-        self.pack_id = event.pack.pack_id
-        self.version = -1
-        self.next_face_no = 0
+        self.event = event
+        """As it was at the gallery's version."""
+
+    @property
+    def key(self) -> int:
+        return self.event.name.key
+
+    @property
+    def uid(self) -> UUID:
+        return self.event.uid
+
+    @property
+    def inline(self) -> bool:
+        """Whether a pass takes less time than asking anybody else for anything."""
+        return self._block.rows <= self._most_inline
 
     @property
     def size_bytes(self) -> int:
@@ -78,12 +87,11 @@ class HotGallery:
         for rows in changes.added:
             self._block.append(rows)
         self._block.remove(changes.deleted)
-        self.version = changes.version
-        self.next_face_no = changes.next_face_no
+        self.event = changes.event
 
     async def search(self, queries: Sequence[Query]) -> list[list[Candidate]]:
         """All candidates of each query. Searches that wait for a pass share the next one."""
-        if self._pass is None and not self._lock.locked() and self._block.rows <= self._inline:
+        if self._pass is None and not self._lock.locked() and self.inline:
             return self._block.search(queries)
         result: Result = asyncio.get_running_loop().create_future()
         self._waiting.append((queries, result))

@@ -1,7 +1,7 @@
 """One event's gallery as one snapshot of the database sees it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import asyncpg
@@ -60,8 +60,8 @@ class Gallery:
         *,
         in_snapshot: bool,
     ) -> None:
-        """Without a snapshot, memory must be up to date, and what it finds must still be there:
-        else SnapshotNeeded is raised."""
+        """Without a snapshot, memory must be up to date, and the event must stay as it is until
+        its matches are read: else SnapshotNeeded is raised."""
         self._connection = connection
         self._event = event
         self._galleries = galleries
@@ -84,28 +84,24 @@ class Gallery:
         return Found(found, source)
 
     async def _hot(self) -> HotGallery | None:
-        if not self._in_snapshot:
-            hot = self._galleries.fresh(self._event)
-            if hot is None:
-                raise SnapshotNeeded
-            return hot
+        if not self._in_snapshot and self._galleries.behind(self._event):
+            raise SnapshotNeeded
         hot = self._galleries.get(self._event)
         return hot if hot is not None and await self._bring_up_to_date(hot) else None
 
     async def _bring_up_to_date(self, hot: HotGallery) -> bool:
         """Apply what was committed since; False where that is no longer known."""
-        if hot.version < self._event.version:
+        event = self._event
+        if hot.event.version < event.version:
             async with hot.lock:
-                if hot.version < self._event.tombstone_floor:
+                if hot.event.version < event.tombstone_floor:
                     self._galleries.lost(hot)
                     return False
-                if hot.version < self._event.version:
-                    hot.apply(
-                        await read_changes(
-                            self._connection, self._event, hot.next_face_no, hot.version
-                        )
-                    )
+                if hot.event.version < event.version:
+                    hot.apply(await read_changes(self._connection, event, hot.event))
             self._galleries.changed(hot)
+        elif hot.event.version == event.version:
+            hot.event = event  # its own fields may have changed
         return True
 
     def _known(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
@@ -124,16 +120,13 @@ class Gallery:
 
     async def template(self, name: FaceName) -> EmbeddingVector:
         """The template of an indexed face. Raises FaceNotFound."""
-        if not self._in_snapshot:
-            raise SnapshotNeeded
         return await read_template(self._connection, self._event, name)
 
-    async def matches(self, page: Sequence[Candidate]) -> list[Match]:
-        """Candidates with what is told of them."""
-        found = await self._faces.with_photos([each.face_no for each in page]) if page else {}
-        if len(found) < len(page) and not self._in_snapshot:
-            raise SnapshotNeeded
-        return [Match(each, *found[each.face_no]) for each in page]
+    async def matches(self, page: Sequence[Candidate]) -> tuple[Event, list[Match]]:
+        """Candidates with what is told of them, and the event that all of this was read of."""
+        counts, found = await self._faces.with_photos([each.face_no for each in page])
+        event = replace(self._event, counts=counts)
+        return event, [Match(each, *found[each.face_no]) for each in page]
 
 
 async def read_template(

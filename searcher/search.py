@@ -10,7 +10,7 @@ from uuid import UUID
 from common.candidate import Candidate, Position
 from common.db.events import EventReader
 from common.db.pool import Connection, Database, SnapshotNeeded
-from common.errors import InvalidArgument
+from common.errors import FaceNotFound, InvalidArgument, PackMismatch
 from common.event import Event
 from common.metrics import Metrics
 from common.names import EventName
@@ -31,6 +31,8 @@ from searcher.repository import Found, Gallery, Match, Source
 from searcher.thresholds import Cut, Thresholds
 
 log = logging.getLogger(__name__)
+_BY_WHAT_WAS_KNOWN = (InvalidArgument, FaceNotFound, PackMismatch)
+"""What may be said wrongly of an event that is no more as it was: looked at again in a snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +102,9 @@ class Search:
             return await self._answer(connection, query, images, probe_ms, started, in_snapshot)
 
         try:
-            if not self._galleries.holds(query.event.key):
-                raise SnapshotNeeded
             async with self._database.statements() as connection:
                 answer = await work(connection, in_snapshot=False)
-        except SnapshotNeeded:
+        except (SnapshotNeeded, *_BY_WHAT_WAS_KNOWN):
             answer = await self._database.read(work)
         self._observe(answer)
         return answer
@@ -118,7 +118,9 @@ class Search:
         started: float,
         in_snapshot: bool,
     ) -> Answer:
-        event = await self._reader.get(connection, query.event)
+        event = None if in_snapshot else self._galleries.known(query.event)
+        if event is None:
+            event = await self._reader.get(connection, query.event)
         if query.after is not None and query.after.uid != event.uid:
             raise InvalidArgument("page_token", "belongs to an event of this name that was deleted")
         gallery = Gallery(connection, event, self._galleries, in_snapshot=in_snapshot)
@@ -137,12 +139,13 @@ class Search:
         page, more = page_of(
             candidates, query.after.position if query.after else None, query.page_size
         )
+        event, matches = await gallery.matches(page)
         return Answer(
             event,
             pack.key,
             thresholds,
             readings,
-            await gallery.matches(page),
+            matches,
             more,
             len(candidates),
             found.source,
@@ -159,7 +162,7 @@ class Search:
             if isinstance(probe, FaceProbe) and probe.name.photo.event != query.event:
                 raise InvalidArgument(f"probes[{i}].face", f"is not a face of {query.event}")
         if images:
-            async with self._database.snapshot() as connection:
+            async with self._database.statements() as connection:
                 event = await self._reader.get(connection, query.event)
             self._probes.check_pack(event.pack)
         return {i: await self._probes.image(probe, f"probes[{i}]") for i, probe in images}

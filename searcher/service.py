@@ -13,7 +13,7 @@ from common.errors import InvalidArgument
 from common.event import Event
 from common.names import parse_event, parse_face
 from common.paging import decode_token, encode_token, fingerprint, page_size
-from common.rpc.convert import analyzed_to_wire, enum_to_wire, stored_to_wire
+from common.rpc.convert import Fields, analyzed_to_wire, enum_to_wire, stored_fields
 from common.similarity import told
 from searcher.compare import Compare
 from searcher.config import SearcherServerSettings
@@ -158,8 +158,7 @@ def _image(content: bytes, field: str) -> bytes:
 
 
 def _answer_to_wire(answer: Answer, token: str) -> pb.SearchResponse:
-    return pb.SearchResponse(
-        matches=[_match_to_wire(answer, match) for match in answer.matches],
+    response = pb.SearchResponse(
         next_page_token=token,
         total_matches=answer.total,
         probes=[_reading_to_wire(reading) for reading in answer.probes],
@@ -176,22 +175,25 @@ def _answer_to_wire(answer: Answer, token: str) -> pb.SearchResponse:
         source=enum_to_wire(pb.SearchSource, answer.source),
         expected_false_matches=answer.thresholds.expected_false_matches,
     )
+    for match in answer.matches:
+        response.matches.add(**_match_fields(answer, match))
+    return response
 
 
-def _match_to_wire(answer: Answer, match: Match) -> pb.Match:
+def _match_fields(answer: Answer, match: Match) -> Fields:
     photo, similarity = match.photo, match.candidate.similarity
     name = answer.event.name.photo(photo.info.photo_id)
-    return pb.Match(
-        photo=str(name),
-        face=stored_to_wire(name, match.face),
-        similarity=told(similarity),
-        tier=_tier(similarity, answer.thresholds),
-        file_name=photo.info.file_name,
-        source_uri=photo.info.source_uri,
-        attributes=photo.info.attributes,
-        photo_width=photo.width,
-        photo_height=photo.height,
-    )
+    return {
+        "photo": str(name),
+        "face": stored_fields(name, match.face),
+        "similarity": told(similarity),
+        "tier": _tier(similarity, answer.thresholds),
+        "file_name": photo.info.file_name,
+        "source_uri": photo.info.source_uri,
+        "attributes": photo.info.attributes,
+        "photo_width": photo.width,
+        "photo_height": photo.height,
+    }
 
 
 def _tier(similarity: float, thresholds: Thresholds) -> pb.MatchTier:

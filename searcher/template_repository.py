@@ -31,7 +31,6 @@ class TemplateRepository:
             now = await self._reader.get(connection, event.name)
             gallery = HotGallery(now, executor)
             await EventFaces(connection, now).templates(0, gallery.extend)
-            gallery.apply(Changes(now.version, now.next_face_no, (), ()))
             return gallery
 
         return await self._database.read(work)
@@ -46,14 +45,10 @@ class TemplateRepository:
         return await self._database.read(work)
 
 
-async def read_changes(
-    connection: asyncpg.Connection, event: Event, start: int, version: int
-) -> Changes:
-    """What happened to `event`, as the connection's snapshot sees it, since `version`, when its
-    faces were numbered below `start`."""
+async def read_changes(connection: asyncpg.Connection, event: Event, before: Event) -> Changes:
+    """What happened to `event`, as the connection's snapshot sees it, since it was as `before`."""
     added: list[TemplateRows] = []
     faces = EventFaces(connection, event)
-    if start < event.next_face_no:
-        await faces.templates(start, added.append)
-    deleted = await faces.deleted_since(version) if version < event.version else []
-    return Changes(event.version, event.next_face_no, added, deleted)
+    if before.next_face_no < event.next_face_no:
+        await faces.templates(before.next_face_no, added.append)
+    return Changes(event, added, await faces.deleted_since(before.version))

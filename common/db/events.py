@@ -11,6 +11,7 @@ from common.event import (
     EventFields,
     EventSettings,
     Relation,
+    Standing,
     StoredPack,
 )
 from common.names import EventName
@@ -90,12 +91,7 @@ class EventReader:
             name=EventName(row["name"]),
             uid=row["uid"],
             fields=_fields(row),
-            counts=EventCounts(
-                row["photos_indexed"],
-                row["photos_rejected"],
-                row.get("photos_pending", 0),
-                row["faces"],
-            ),
+            counts=counts_from_row(row),
             pack=pack,
             version=row["version"],
             revision=row["revision"],
@@ -116,6 +112,21 @@ def _fields(row: asyncpg.Record) -> EventFields:
         EventSettings(
             QualityFilter(row["quality_filter"]), Detail(row["detail"]), row["min_similarity"]
         ),
+    )
+
+
+def counts_from_row(row: asyncpg.Record) -> EventCounts:
+    return EventCounts(
+        row["photos_indexed"],
+        row["photos_rejected"],
+        row.get("photos_pending", 0),
+        row["faces"],
+    )
+
+
+def standing_from_row(row: asyncpg.Record) -> Standing:
+    return Standing(
+        row["uid"], row["version"], row["revision"], row["relation"], row["relation_mark"]
     )
 
 

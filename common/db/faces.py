@@ -9,9 +9,11 @@ import numpy as np
 
 from common.candidate import Candidate
 from common.db.copy_stream import TemplateStream
+from common.db.events import counts_from_row, standing_from_row
 from common.db.photos import face_from_row, found_photo_from_row
+from common.db.pool import SnapshotNeeded
 from common.db.sql import load_queries
-from common.event import Event
+from common.event import Event, EventCounts
 from common.names import MAX_FACE_NO
 from common.photo import FoundPhoto, StoredFace
 from common.similarity import SLACK, at_least, similarities
@@ -64,20 +66,32 @@ class EventFaces:
         rows = await self._by_no("faces_by_no", numbers)
         return {row["face_no"]: face_from_row(row) for row in rows}
 
-    async def with_photos(self, numbers: Sequence[int]) -> dict[int, tuple[StoredFace, FoundPhoto]]:
-        """Faces by number with their photos; those that are not there are left out."""
-        if self._own is None:
-            rows = await self._by_no("faces_with_photos", numbers)
-            return {r["face_no"]: (face_from_row(r), found_photo_from_row(r)) for r in rows}
-        faces = await self.by_no(numbers)
-        wanted = list({face.photo_no for face in faces.values()})
-        rows = await self._connection.fetch(SQL["photos_by_no"], self._event.name.key, wanted)
-        photos = {row["photo_no"]: found_photo_from_row(row) for row in rows}
-        return {
+    async def with_photos(
+        self, numbers: Sequence[int]
+    ) -> tuple[EventCounts, dict[int, tuple[StoredFace, FoundPhoto]]]:
+        """The event's counts now, and faces by number with their photos.
+
+        Raises SnapshotNeeded where the event is no more as it was, or one of the faces is gone: so
+        what was read of it before is of one piece with these.
+        """
+        if self._own is None and numbers:
+            rows = await self._fetch(self._shared, "faces_with_photos", [numbers])
+            faces = {row["face_no"]: face_from_row(row) for row in rows if row["face_no"]}
+        else:
+            faces = await self.by_no(numbers)
+            wanted = list({face.photo_no for face in faces.values()})
+            rows = await self._connection.fetch(SQL["photos_by_no"], self._event.name.key, wanted)
+        photos = {row["photo_no"]: found_photo_from_row(row) for row in rows if row["photo_no"]}
+        if not rows or standing_from_row(rows[0]) != self._event.standing:
+            raise SnapshotNeeded
+        found = {
             number: (face, photos[face.photo_no])
             for number, face in faces.items()
             if face.photo_no in photos
         }
+        if len(found) < len(numbers):
+            raise SnapshotNeeded
+        return counts_from_row(rows[0]), found
 
     async def of_photos(self, photo_numbers: Sequence[int]) -> dict[int, list[StoredFace]]:
         """Faces by the number of their photo, without their templates."""
@@ -121,7 +135,6 @@ class EventFaces:
         assert self._own is not None
         query = self._own.query("nearest_faces")
         while True:
-            await self._connection.execute(SQL["widen_graph_search"], str(ef_search))
             rows = await self._connection.fetch(
                 query.replace("{limit}", str(ef_search)),
                 self._event.name.key,

@@ -24,11 +24,15 @@ VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (key) DO NOTHING;
 
 -- photos_by_no --
--- $1 event_id, $2 photo numbers.
-SELECT photo_no, photo_id, file_name, source_uri, capture_time, attributes, width AS photo_width,
-       height AS photo_height
-  FROM photo
- WHERE event_id = $1 AND photo_no = ANY ($2::int[]);
+-- $1 event_id, $2 photo numbers. Each with the event as it stands, which has a row of its own where there is no photo.
+SELECT e.uid, e.version, e.revision, e.relation, e.relation_mark, e.photos_indexed, e.photos_rejected, e.faces,
+       (SELECT coalesce(sum(i.pending), 0)::int FROM ingest i
+         WHERE i.event_id = $1 AND i.heartbeat > now() - interval '15 seconds') AS photos_pending,
+       p.photo_no, p.photo_id, p.file_name, p.source_uri, p.capture_time, p.attributes, p.width AS photo_width,
+       p.height AS photo_height
+  FROM event e
+  LEFT JOIN photo p ON p.event_id = $1 AND p.photo_no = ANY ($2::int[])
+ WHERE e.event_id = $1 AND (e.expire_time IS NULL OR e.expire_time > now());
 
 -- The queries below read {faces}: the shared table with the range of the numbers that stand there, or an event's own
 -- relation with its range. $1 event_id, $2 pack_id, $3 first face number, $4 face number to end before, in all of them.
@@ -41,13 +45,18 @@ SELECT face_no, photo_no, x, y, width, height, detection_score, quality_score, s
  WHERE event_id = $1 AND pack_id = $2 AND face_no >= $3 AND face_no < $4 AND face_no = ANY ($5::int[]);
 
 -- faces_with_photos --
--- $5 face numbers. Of the shared table only: an own relation may live elsewhere than the photos.
-SELECT f.face_no, f.photo_no, f.x, f.y, f.width, f.height, f.detection_score, f.quality_score, f.sharpness,
+-- $5 face numbers. Of the shared table only: an own relation may live elsewhere than the photos. The event as in
+-- photos_by_no.
+SELECT e.uid, e.version, e.revision, e.relation, e.relation_mark, e.photos_indexed, e.photos_rejected, e.faces,
+       (SELECT coalesce(sum(i.pending), 0)::int FROM ingest i
+         WHERE i.event_id = $1 AND i.heartbeat > now() - interval '15 seconds') AS photos_pending,
+       f.face_no, f.photo_no, f.x, f.y, f.width, f.height, f.detection_score, f.quality_score, f.sharpness,
        f.brightness, f.yaw, f.pitch, f.roll, f.landmarks, p.photo_id, p.file_name, p.source_uri, p.capture_time,
        p.attributes, p.width AS photo_width, p.height AS photo_height
-  FROM {faces} f
-  JOIN photo p ON p.event_id = $1 AND p.photo_no = f.photo_no
- WHERE f.event_id = $1 AND f.pack_id = $2 AND f.face_no >= $3 AND f.face_no < $4 AND f.face_no = ANY ($5::int[]);
+  FROM event e
+  LEFT JOIN ({faces} f JOIN photo p ON p.event_id = $1 AND p.photo_no = f.photo_no)
+    ON f.event_id = $1 AND f.pack_id = $2 AND f.face_no >= $3 AND f.face_no < $4 AND f.face_no = ANY ($5::int[])
+ WHERE e.event_id = $1 AND (e.expire_time IS NULL OR e.expire_time > now());
 
 -- faces_of_photos --
 -- $5 photo numbers. Without templates.
@@ -70,17 +79,15 @@ SELECT face_no, photo_no, embedding
  WHERE event_id = $1 AND pack_id = $2 AND face_no >= $3 AND face_no < $4 AND (embedding <#> $5::halfvec) <= -$6::float8;
 
 -- nearest_faces --
--- $2 probe, $3 lowest similarity, {limit} at most hnsw.ef_search: a plan for any limit would sort the whole table. By the graph of an own relation, which holds one
--- event and one pack; any further condition would be checked after the graph has chosen. Without the templates below.
+-- $2 probe, $3 lowest similarity, {limit}: a plan for any limit would sort the whole table. By the graph of an own
+-- relation, which holds one event and one pack; any further condition would be checked after the graph has chosen. How
+-- widely it is searched is set before it begins: a condition without columns is checked once, above the scan. Without
+-- the templates below.
 SELECT face_no, photo_no, CASE WHEN (embedding <#> $2::halfvec) <= -$3::float8 THEN embedding END AS embedding
   FROM {faces}
- WHERE event_id = $1
+ WHERE event_id = $1 AND (SELECT set_config('hnsw.ef_search', '{limit}', true)) IS NOT NULL
  ORDER BY embedding <#> $2::halfvec
  LIMIT {limit};
-
--- widen_graph_search --
--- $1 ef_search of this transaction's searches of a graph.
-SELECT set_config('hnsw.ef_search', $1::text, true);
 
 -- copy_templates --
 -- For COPY.

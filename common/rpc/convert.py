@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from facepass.v1 import types_pb2 as pb
 from google.protobuf import timestamp_pb2
@@ -12,9 +12,12 @@ from google.protobuf import timestamp_pb2
 from common.errors import InvalidArgument
 from common.names import PhotoName
 from common.photo import StoredFace
-from common.vision.types import Box, Detection, Face, FaceReason, Quality
+from common.vision.types import Detection, Face, FaceReason, Quality
 
 E = TypeVar("E", bound=Enum)
+Fields = dict[str, Any]
+"""Fields of a message, those of the messages in it as dictionaries again: protobuf makes the whole
+of them in a quarter of the time that one message after the other takes."""
 _LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 
 
@@ -67,40 +70,41 @@ def text(value: str, most: int, field: str) -> str:
     return value
 
 
-def box_to_wire(box: Box) -> pb.BoundingBox:
-    return pb.BoundingBox(x=box.x, y=box.y, width=box.width, height=box.height)
-
-
-def detected_to_wire(
-    detection: Detection, quality: Quality, reasons: Iterable[FaceReason] = ()
-) -> pb.DetectedFace:
-    """One detected face; landmarks that the engine does not locate are left out."""
-    points = {
-        name: pb.Point(x=x, y=y)
-        for name, (x, y) in zip(_LANDMARKS, detection.landmarks.tolist(), strict=True)
-        if not math.isnan(x)
-    }
-    return pb.DetectedFace(
-        box=box_to_wire(detection.box),
-        landmarks=pb.Landmarks(**points),
-        detection_score=detection.score,
-        quality=pb.FaceQuality(
-            score=quality.score,
-            sharpness=quality.sharpness,
-            brightness=quality.brightness,
-            yaw=quality.yaw,
-            pitch=quality.pitch,
-            roll=quality.roll,
-        ),
-        reasons=[enum_to_wire(pb.FaceReason, reason) for reason in reasons],
-    )
-
-
 def analyzed_to_wire(face: Face) -> pb.DetectedFace:
-    return detected_to_wire(face.detection, face.quality, face.reasons)
+    return pb.DetectedFace(**_detected(face.detection, face.quality, face.reasons))
 
 
 def stored_to_wire(photo: PhotoName, face: StoredFace) -> pb.Face:
-    return pb.Face(
-        name=str(photo.face(face.face_no)), detected=detected_to_wire(face.detection, face.quality)
-    )
+    return pb.Face(**stored_fields(photo, face))
+
+
+def stored_fields(photo: PhotoName, face: StoredFace) -> Fields:
+    """The fields of a `Face`."""
+    return {
+        "name": str(photo.face(face.face_no)),
+        "detected": _detected(face.detection, face.quality),
+    }
+
+
+def _detected(detection: Detection, quality: Quality, reasons: Iterable[FaceReason] = ()) -> Fields:
+    """The fields of a `DetectedFace`; landmarks that the engine does not locate are left out."""
+    box = detection.box
+    points = {
+        name: {"x": x, "y": y}
+        for name, (x, y) in zip(_LANDMARKS, detection.landmarks.tolist(), strict=True)
+        if not math.isnan(x)
+    }
+    return {
+        "box": {"x": box.x, "y": box.y, "width": box.width, "height": box.height},
+        "landmarks": points,
+        "detection_score": detection.score,
+        "quality": {
+            "score": quality.score,
+            "sharpness": quality.sharpness,
+            "brightness": quality.brightness,
+            "yaw": quality.yaw,
+            "pitch": quality.pitch,
+            "roll": quality.roll,
+        },
+        "reasons": [enum_to_wire(pb.FaceReason, reason) for reason in reasons],
+    }

@@ -95,18 +95,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             self._metrics.rpcs_in_flight.labels(method).dec()
             self._metrics.rpc_seconds.labels(method).observe(elapsed_s)
             self._metrics.rpcs.labels(method, call.code.name).inc()
-            log.info(
-                "%s %s",
-                method,
-                call.code.name,
-                extra={
-                    "action": "rpc",
-                    "method": method,
-                    "code": call.code.name,
-                    "reason": call.reason,
-                    "ms": round(elapsed_s * 1000, 2),
-                },
-            )
+            # The answer goes first: its caller waits, the log does not.
+            asyncio.get_running_loop().call_soon(call.log, method, elapsed_s)
             request_id.reset(token)
 
 
@@ -117,6 +107,13 @@ class _Call:
         self._context = context
         self.code = grpc.StatusCode.OK
         self.reason = ""
+
+    def log(self, method: str, elapsed_s: float) -> None:
+        """Write the call's line."""
+        code = self.code.name
+        ms = round(elapsed_s * 1000, 2)
+        fields = {"method": method, "code": code, "reason": self.reason, "ms": ms}
+        log.info("%s %s", method, code, extra={"action": "rpc", **fields})
 
     async def fail(self, error: Exception) -> None:
         """Answer the call with the error's status; never returns normally."""
