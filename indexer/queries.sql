@@ -74,7 +74,9 @@ DELETE FROM ingest WHERE event_id = $1;
 
 -- photos_by_id --
 -- $1 event_id, $2 photo ids.
-SELECT * FROM photo WHERE event_id = $1 AND photo_id = ANY ($2::text[]);
+SELECT p.*
+  FROM (SELECT DISTINCT unnest($2::text[]) AS photo_id) AS wanted
+ CROSS JOIN LATERAL (SELECT * FROM photo p WHERE p.event_id = $1 AND p.photo_id = wanted.photo_id LIMIT 1) p;
 
 -- photo_digest --
 -- $1 event_id, $2 photo id.

@@ -1,5 +1,6 @@
 """Searching one event: probes in, the event's photos of that person out."""
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -106,7 +107,8 @@ class Search:
                 answer = await work(connection, in_snapshot=False)
         except (SnapshotNeeded, *_BY_WHAT_WAS_KNOWN):
             answer = await self._database.read(work)
-        self._observe(answer)
+        # The answer goes first: its caller waits, the metrics do not.
+        asyncio.get_running_loop().call_soon(self._observe, answer)
         return answer
 
     async def _answer(

@@ -1,4 +1,7 @@
 -- Queries that both servers use. Every query names event_id on every table of event data.
+--
+-- Rows are looked up by number one by one, in LATERAL with a LIMIT: for any event, as plans that are kept are made,
+-- Postgres would rather read all rows of an event of average size and look through them, and then do so with a large one.
 
 -- event_by_id --
 -- $1 event_id. An event past its expire_time does not exist any more.
@@ -31,7 +34,10 @@ SELECT e.uid, e.version, e.revision, e.relation, e.relation_mark, e.photos_index
        p.photo_no, p.photo_id, p.file_name, p.source_uri, p.capture_time, p.attributes, p.width AS photo_width,
        p.height AS photo_height
   FROM event e
-  LEFT JOIN photo p ON p.event_id = $1 AND p.photo_no = ANY ($2::int[])
+  LEFT JOIN (unnest($2::int[]) AS wanted (photo_no)
+             CROSS JOIN LATERAL (SELECT * FROM photo p
+                                  WHERE p.event_id = $1 AND p.photo_no = wanted.photo_no LIMIT 1) p)
+    ON true
  WHERE e.event_id = $1 AND (e.expire_time IS NULL OR e.expire_time > now());
 
 -- The queries below read {faces}: the shared table with the range of the numbers that stand there, or an event's own
@@ -39,10 +45,12 @@ SELECT e.uid, e.version, e.revision, e.relation, e.relation_mark, e.photos_index
 
 -- faces_by_no --
 -- $5 face numbers. Without templates.
-SELECT face_no, photo_no, x, y, width, height, detection_score, quality_score, sharpness, brightness, yaw, pitch,
-       roll, landmarks
-  FROM {faces}
- WHERE event_id = $1 AND pack_id = $2 AND face_no >= $3 AND face_no < $4 AND face_no = ANY ($5::int[]);
+SELECT f.face_no, f.photo_no, f.x, f.y, f.width, f.height, f.detection_score, f.quality_score, f.sharpness,
+       f.brightness, f.yaw, f.pitch, f.roll, f.landmarks
+  FROM unnest($5::int[]) AS wanted (face_no)
+ CROSS JOIN LATERAL (SELECT * FROM {faces} f
+                      WHERE f.event_id = $1 AND f.pack_id = $2 AND f.face_no = wanted.face_no LIMIT 1) f
+ WHERE f.face_no >= $3 AND f.face_no < $4;
 
 -- faces_with_photos --
 -- $5 face numbers. Of the shared table only: an own relation may live elsewhere than the photos. The event as in
@@ -54,22 +62,30 @@ SELECT e.uid, e.version, e.revision, e.relation, e.relation_mark, e.photos_index
        f.brightness, f.yaw, f.pitch, f.roll, f.landmarks, p.photo_id, p.file_name, p.source_uri, p.capture_time,
        p.attributes, p.width AS photo_width, p.height AS photo_height
   FROM event e
-  LEFT JOIN ({faces} f JOIN photo p ON p.event_id = $1 AND p.photo_no = f.photo_no)
-    ON f.event_id = $1 AND f.pack_id = $2 AND f.face_no >= $3 AND f.face_no < $4 AND f.face_no = ANY ($5::int[])
+  LEFT JOIN (unnest($5::int[]) AS wanted (face_no)
+             CROSS JOIN LATERAL (SELECT * FROM {faces} f
+                                  WHERE f.event_id = $1 AND f.pack_id = $2 AND f.face_no = wanted.face_no LIMIT 1) f
+             CROSS JOIN LATERAL (SELECT * FROM photo p
+                                  WHERE p.event_id = $1 AND p.photo_no = f.photo_no LIMIT 1) p)
+    ON f.face_no >= $3 AND f.face_no < $4
  WHERE e.event_id = $1 AND (e.expire_time IS NULL OR e.expire_time > now());
 
 -- faces_of_photos --
 -- $5 photo numbers. Without templates.
-SELECT face_no, photo_no, x, y, width, height, detection_score, quality_score, sharpness, brightness, yaw, pitch,
-       roll, landmarks
-  FROM {faces}
- WHERE event_id = $1 AND pack_id = $2 AND face_no >= $3 AND face_no < $4 AND photo_no = ANY ($5::int[]);
+SELECT f.face_no, f.photo_no, f.x, f.y, f.width, f.height, f.detection_score, f.quality_score, f.sharpness,
+       f.brightness, f.yaw, f.pitch, f.roll, f.landmarks
+  FROM unnest($5::int[]) AS wanted (photo_no)
+ CROSS JOIN LATERAL (SELECT * FROM {faces} f
+                      WHERE f.event_id = $1 AND f.photo_no = wanted.photo_no OFFSET 0) f
+ WHERE f.pack_id = $2 AND f.face_no >= $3 AND f.face_no < $4;
 
 -- templates_by_no --
 -- $5 face numbers.
-SELECT face_no, photo_no, embedding
-  FROM {faces}
- WHERE event_id = $1 AND pack_id = $2 AND face_no >= $3 AND face_no < $4 AND face_no = ANY ($5::int[]);
+SELECT f.face_no, f.photo_no, f.embedding
+  FROM unnest($5::int[]) AS wanted (face_no)
+ CROSS JOIN LATERAL (SELECT * FROM {faces} f
+                      WHERE f.event_id = $1 AND f.pack_id = $2 AND f.face_no = wanted.face_no LIMIT 1) f
+ WHERE f.face_no >= $3 AND f.face_no < $4;
 
 -- similar_faces --
 -- $5 probe, L2-normalised, $6 lowest similarity. Every template at or above it, in no order: an exact scan of the

@@ -16,7 +16,7 @@ from common.names import MAX_FACE_NO, EventName
 from standalone.embedded import Role
 
 D = 64
-EVENTS, LARGE = 400, 6000
+EVENTS, LARGE, EACH = 1000, 6000, 20
 EVENT = EventName("event-7").key
 PROBE = np.full(D, D**-0.5, dtype=np.float32)
 ID = uuid4()
@@ -29,13 +29,13 @@ INSERT INTO photo (event_id, photo_no, photo_id, state, sha256, size_bytes, widt
                    file_name, source_uri, attributes, unindexed, rejection_reason,
                    rejection_message, version)
 SELECT id, no, 'photo-' || no, 'INDEXED', '', 1, 1, 1, '', '', '{{}}', '[]', '', '', 1
-  FROM generate_series(1, {EVENTS}) AS id, generate_series(1, 50) AS no;
+  FROM generate_series(1, {EVENTS}) AS id, generate_series(1, {EACH}) AS no;
 INSERT INTO face
-SELECT id, 1, no, (no - 1) % 50 + 1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0, 0,
+SELECT id, 1, no, (no - 1) % {EACH} + 1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0, 0,
        '{{0,0,0,0,0,0,0,0,0,0}}',
        ARRAY(SELECT random() - 0.5 + no * 0 FROM generate_series(1, {D}))::vector::halfvec
   FROM generate_series(1, {EVENTS}) AS id,
-       generate_series(1, CASE id WHEN 1 THEN {LARGE} ELSE 50 END) AS no;
+       generate_series(1, CASE id WHEN 1 THEN {LARGE} ELSE {EACH} END) AS no;
 INSERT INTO tombstone (event_id, version, face_no)
 SELECT id, no, no FROM generate_series(1, {EVENTS}) AS id, generate_series(1, 30) AS no;
 UPDATE event SET event_id = {EVENT} WHERE event_id = 7;
@@ -98,6 +98,15 @@ QUERIES: dict[str, dict[str, list[Any]]] = {
         "raise_tombstone_floor": [EVENT, 5],
     },
 }
+LOOK_UPS: dict[tuple[str, str], tuple[tuple[object, ...], str, str]] = {
+    ("common.db", "faces_by_no"): ((1, 0, MAX_FACE_NO, [1, 2]), "face_pkey", "(face_no = "),
+    ("common.db", "faces_with_photos"): ((1, 0, MAX_FACE_NO, [1, 2]), "face_pkey", "(face_no = "),
+    ("common.db", "templates_by_no"): ((1, 0, MAX_FACE_NO, [1, 2]), "face_pkey", "(face_no = "),
+    ("common.db", "faces_of_photos"): ((1, 0, MAX_FACE_NO, [1, 2]), "face_photo", "(photo_no = "),
+    ("common.db", "photos_by_no"): (([1, 2],), "photo_pkey", "(photo_no = "),
+    ("indexer", "photos_by_id"): ((["a"],), "photo_event_id_photo_id_key", "(photo_id = "),
+}
+"""Queries that look rows up by number: their arguments, the key that they are to use, and how."""
 EVENT_DATA = {"event", "photo", "face", "tombstone"}
 
 
@@ -162,8 +171,24 @@ async def test_queries_of_faces_use_the_primary_key(
     found = await plans(connection, query, EVENT, 1, 0, MAX_FACE_NO, *SHARED[name])
     assert walked(found) == set()
     indexes = {node["Index Name"] for node in found if "Index Name" in node}
-    assert indexes & {"face_pkey", "face_photo"}
     assert indexes <= {"face_pkey", "face_photo", "photo_pkey", "event_pkey", "ingest_pkey"}
+    assert indexes & {"face_pkey", "face_photo"}
+
+
+@pytest.mark.parametrize(("package", "name"), LOOK_UPS)
+async def test_rows_are_looked_up_one_by_one(
+    connection: asyncpg.Connection, package: str, name: str
+) -> None:
+    """Reading all rows of an average event and looking through them is as cheap by Postgres'
+    account, and would be done with a large event as well."""
+    arguments, key, condition = LOOK_UPS[package, name]
+    query = load_queries(package)[name].replace("{faces}", "face")
+    found = await plans(connection, query, EVENT, *arguments)
+    conditions = [node["Index Cond"] for node in found if node.get("Index Name") == key]
+    assert len(conditions) == 2
+    assert all(condition in each for each in conditions)
+    used = {node["Index Name"] for node in found if "Index Name" in node}
+    assert used <= {key, "photo_pkey", "event_pkey", "ingest_pkey"}
 
 
 async def test_deletions_use_the_primary_key(connection: asyncpg.Connection) -> None:
