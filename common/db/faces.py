@@ -47,6 +47,8 @@ class EventFaces:
         self._event = event
         self._shared = Part("face", event.mark, MAX_FACE_NO)
         self._own = None
+        self._known: dict[int, asyncpg.Record] = {}
+        """Rows of faces that the graph came up with, by number."""
         if event.relation is not None:
             self._own = Part(f"ev_{event.relation.number}.face", 0, event.mark)
 
@@ -78,7 +80,8 @@ class EventFaces:
             rows = await self._fetch(self._shared, "faces_with_photos", [numbers])
             faces = {row["face_no"]: face_from_row(row) for row in rows if row["face_no"]}
         else:
-            faces = await self.by_no(numbers)
+            faces = {n: face_from_row(self._known[n]) for n in numbers if n in self._known}
+            faces |= await self.by_no([number for number in numbers if number not in faces])
             wanted = list({face.photo_no for face in faces.values()})
             rows = await self._connection.fetch(SQL["photos_by_no"], self._event.name.key, wanted)
         photos = {row["photo_no"]: found_photo_from_row(row) for row in rows if row["photo_no"]}
@@ -141,11 +144,11 @@ class EventFaces:
                 probe,
                 min_similarity - SLACK,
             )
-            near = [row for row in rows if row["embedding"] is not None]
-            found = _candidates(near, probe, min_similarity)
-            if len(found) < len(rows):
+            self._known = {row["face_no"]: row for row in rows}
+            found = _candidates(rows, probe, min_similarity)
+            if not rows or len(found) < rows[0]["among"]:
                 return found
-            if len(rows) < ef_search or ef_search >= MAX_EF_SEARCH:
+            if rows[0]["among"] < ef_search or ef_search >= MAX_EF_SEARCH:
                 # All are similar and yet fewer than asked for: the graph did not reach the rest.
                 return None
             ef_search = min(ef_search * _WIDER, MAX_EF_SEARCH)

@@ -97,13 +97,16 @@ SELECT face_no, photo_no, embedding
 -- nearest_faces --
 -- $2 probe, $3 lowest similarity, {limit}: a plan for any limit would sort the whole table. By the graph of an own
 -- relation, which holds one event and one pack; any further condition would be checked after the graph has chosen. How
--- widely it is searched is set before it begins: a condition without columns is checked once, above the scan. Without
--- the templates below.
-SELECT face_no, photo_no, CASE WHEN (embedding <#> $2::halfvec) <= -$3::float8 THEN embedding END AS embedding
-  FROM {faces}
- WHERE event_id = $1 AND (SELECT set_config('hnsw.ef_search', '{limit}', true)) IS NOT NULL
- ORDER BY embedding <#> $2::halfvec
- LIMIT {limit};
+-- widely it is searched is set before it begins: a condition without columns is checked once, above the scan. Those at
+-- or above the lowest similarity, each with the number of all that the graph came up with.
+SELECT face_no, photo_no, x, y, width, height, detection_score, quality_score, sharpness, brightness, yaw, pitch,
+       roll, landmarks, embedding, among
+  FROM (SELECT *, count(*) OVER () AS among
+          FROM (SELECT * FROM {faces}
+                 WHERE event_id = $1 AND (SELECT set_config('hnsw.ef_search', '{limit}', true)) IS NOT NULL
+                 ORDER BY embedding <#> $2::halfvec
+                 LIMIT {limit}) AS nearest) AS counted
+ WHERE (embedding <#> $2::halfvec) <= -$3::float8;
 
 -- copy_templates --
 -- For COPY.
