@@ -68,7 +68,7 @@ def decode(content: bytes, header: ImageHeader, divisor: int = 1) -> BgrImage:
     """
     height, width = (side // divisor for side in header.stored_shape)
     if header.format is ImageFormat.JPEG:
-        image = _decode_jpeg(jpeg_pixels_only(content), height, width, divisor)
+        image = _decode_jpeg(jpeg_pixels_only(content, header.segments), height, width, divisor)
     elif header.format is ImageFormat.PNG:
         image = _decode_with_opencv(png_pixels_only(content), header.format)
     else:

@@ -2,7 +2,7 @@
 
 import io
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ from common.config import ImageLimits
 from common.errors import ImageCorrupt, InvalidImage
 from common.vision.fake_engine import FakeEngine
 from common.vision.fake_photos import fake_photo
-from common.vision.image import ImageHeader, decode, divisors, read_header
+from common.vision.image import decode, divisors, read_header
 from common.vision.picture import Picture, View
 from common.vision.types import AnalyzeOptions, BgrImage, Box
 
@@ -127,37 +127,36 @@ def test_incomplete_photos_are_refused_at_every_scale(kind: str, divisor: int) -
             read(content[:length] + b"\xff\xd9", divisor)
 
 
-@pytest.mark.parametrize("divisor", DIVISORS)
+@pytest.mark.parametrize("divisor", DIVISORS[1:])
 def test_damaged_photos_are_refused_at_every_scale_alike(divisor: int) -> None:
     rng = np.random.default_rng(3)
     noise = Image.fromarray(rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8))
     content = encode(noise)
-    header = read_header(content, LIMITS, max_bytes=MAX_BYTES)
     refused = 0
     for place in rng.integers(content.index(b"\xff\xda") + 20, len(content) - 4, 60):
         damaged = bytearray(content)
         damaged[place : place + 2] = b"\x55\xaa"
-        alike = {fault(bytes(damaged), header, scale) for scale in (1, divisor)}
+        alike = {fault(bytes(damaged), scale) for scale in (1, divisor)}
         assert len(alike) == 1
         refused += alike != {None}
     assert refused > 0
 
 
-def fault(content: bytes, header: ImageHeader, divisor: int) -> str | None:
+def fault(content: bytes, divisor: int) -> str | None:
     """Why a photo is refused; None where it is decoded."""
     try:
-        decode(content, header, divisor)
+        read(content, divisor)
     except InvalidImage as error:
         return error.reason
     return None
 
 
 def test_a_photo_that_is_not_the_size_it_says() -> None:
-    header = read_header(encode(scene()), LIMITS, max_bytes=MAX_BYTES)
-    other = encode(scene(WIDTH + 8, HEIGHT))
+    content = encode(scene(WIDTH + 8, HEIGHT))
+    header = read_header(content, LIMITS, max_bytes=MAX_BYTES)
     for divisor in DIVISORS:
         with pytest.raises(ImageCorrupt):
-            decode(other, header, divisor)
+            decode(content, replace(header, width=WIDTH), divisor)
 
 
 @dataclass
