@@ -64,16 +64,17 @@ def jpeg_pixels_only(content: bytes, segments: Sequence[JpegSegment]) -> bytes:
     part in the picture: damaged colour profiles, padding, and scan parameters that baseline ignores
     but some cameras fill with anything.
     """
-    parts = [b"\xff\xd8"]
+    view = memoryview(content)  # of megabytes, which joining copies once
+    parts: list[bytes | memoryview] = [b"\xff\xd8"]
     sequential = False
     for segment in segments:
         marker = segment.marker
         if marker in _FRAMES:
             sequential = marker in _SEQUENTIAL
         if marker == _SOS and sequential:
-            parts += _full_spectrum_scan(content, segment)
+            parts += _full_spectrum_scan(view, segment)
         elif marker in _TABLES or marker in _FRAMES or marker in (_SOS, _APP0, _APP14):
-            parts.append(content[segment.start : segment.end])
+            parts.append(view[segment.start : segment.end])
     parts.append(b"\xff\xd9")
     return b"".join(parts)
 
@@ -128,7 +129,7 @@ def _read_frame(content: bytes, segment: JpegSegment) -> StoredFrame:
     return StoredFrame(width, height)
 
 
-def _full_spectrum_scan(content: bytes, segment: JpegSegment) -> list[bytes]:
+def _full_spectrum_scan(content: memoryview, segment: JpegSegment) -> list[bytes | memoryview]:
     """A baseline scan with the only spectral selection that it can have: 0-63, all bits."""
     length = int.from_bytes(content[segment.body - 2 : segment.body], "big")
     data = segment.body - 2 + length
