@@ -18,6 +18,7 @@ from bench import (
     index_overhead,
     index_parity,
     index_selfies,
+    index_shrunk,
     index_speed,
 )
 from bench.figures import Figure, as_json, as_text
@@ -52,6 +53,7 @@ def _measure(stage: IndexStage) -> list[Figure]:
     sides = index_speed.Sides.of(stage)
     figures = index_speed.measure(stage, sides)
     figures += index_overhead.measure_decode(stage, sides.alone)
+    figures += index_shrunk.measure(stage, sides.alone)
     figures += index_parity.measure(stage, sides.server, sides.baseline)
     figures += index_selfies.measure(stage)
     figures += _measure_memory(stage, _PHOTOS)

@@ -17,6 +17,7 @@ import onnxruntime
 from bench.index_child import own_output, serve_orders, tell
 from common.config import EngineSettings, ImageLimits
 from common.vision import worker
+from common.vision.picture import Picture
 from common.vision.types import Analysis, AnalyzeOptions, QualityFilter
 
 EVERY_FACE = AnalyzeOptions(quality_filter=QualityFilter.NONE, max_faces=1000)
@@ -56,10 +57,14 @@ class Alone:
         self._engine = engine
 
     def answer(self, order: dict[str, Any]) -> object:
-        """`stages`: seconds of each stage; `imdecode`: of OpenCV's decoder on the same photos."""
+        """`stages`: seconds of each stage; `imdecode`: of OpenCV's decoder on the same photos;
+        `faces`: what is found in each, `whole`: with all of it decoded at full size."""
         contents = [Path(photo).read_bytes() for photo in order["photos"]]
         if order["do"] == "stages":
             return self._stages(contents)
+        if order["do"] == "faces":
+            found = [self._faces(content, whole=order["whole"]) for content in contents]
+            return dict(zip(order["photos"], found, strict=True))
         return {"seconds": _imdecode(contents)}
 
     def _stages(self, contents: list[bytes]) -> object:
@@ -78,6 +83,21 @@ class Alone:
             "models_cpu_s": self._models.seconds,
             "cpu_s": cpu_s,
         }
+
+    def _faces(self, content: bytes, *, whole: bool) -> list[dict[str, Any]]:
+        """Corners (left, top, right, bottom) and embedding of each face."""
+        picture = Picture.open(content, _LIMITS, max_bytes=_LIMITS.max_photo_bytes)
+        if whole:
+            picture.view()
+        faces = self._engine.analyze(picture, EVERY_FACE).faces
+        boxes = [face.detection.box for face in faces]
+        return [
+            {
+                "corners": [box.x, box.y, box.x + box.width, box.y + box.height],
+                "embedding": None if face.embedding is None else face.embedding.tolist(),
+            }
+            for face, box in zip(faces, boxes, strict=True)
+        ]
 
     def _analyze(self, content: bytes) -> Analysis:
         task = worker.Task(content, EVERY_FACE, _LIMITS.max_photo_bytes)

@@ -1,5 +1,7 @@
 """Photos as 12-megapixel cameras write them: 4000 x 3000, some grain, 4:2:0, a few megabytes."""
 
+from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 
 import cv2
@@ -13,26 +15,36 @@ WIDTH, HEIGHT = 4000, 3000
 _GRAIN = 3.0
 """Standard deviation of the sensor's noise, in grey levels."""
 _QUALITY = 92
+Grid = tuple[int, int]
+"""Columns and rows of the pictures that one photo is put together of."""
 _GRIDS = ((1, 1), (2, 1), (3, 2), (2, 1))
-"""Columns and rows of the pictures that one photo is put together of, by turns."""
 
 
 def camera_photos(folder: Path, count: int) -> list[Path]:
     """Make photos of the demo's guests, close by and in groups; the same in every run."""
+    takes = cycle([take for take in plan() if take.guests])
+    return composed(folder, (develop_photo(take).image for take in takes), cycles(_GRIDS, count))
+
+
+def cycles(grids: Sequence[Grid], count: int) -> list[Grid]:
+    """The grids by turns."""
+    return list(islice(cycle(grids), count))
+
+
+def composed(
+    folder: Path, pictures: Iterator[NDArray[np.uint8]], grids: Sequence[Grid]
+) -> list[Path]:
+    """Make a photo a grid, whose cells the pictures fill row by row, as they come."""
     rng = np.random.default_rng(12)
-    takes = [take for take in plan() if take.guests]
     grain = _GRAIN * rng.standard_normal((HEIGHT, WIDTH, 3), dtype=np.float32)
-    paths, used = [], 0
-    for number in range(count):
-        columns, rows = _GRIDS[number % len(_GRIDS)]
+    paths = []
+    for number, (columns, rows) in enumerate(grids):
         canvas = np.empty((HEIGHT, WIDTH, 3), dtype=np.uint8)
         for cell in range(columns * rows):
             row, column = divmod(cell, columns)
             left, right = column * WIDTH // columns, (column + 1) * WIDTH // columns
             top, bottom = row * HEIGHT // rows, (row + 1) * HEIGHT // rows
-            picture = develop_photo(takes[used % len(takes)]).image
-            canvas[top:bottom, left:right] = _filling(picture, right - left, bottom - top)
-            used += 1
+            canvas[top:bottom, left:right] = _filling(next(pictures), right - left, bottom - top)
         path = folder / f"DSC_{number:04d}.jpg"
         path.write_bytes(_jpeg(_grainy(canvas, grain, rng)))
         paths.append(path)

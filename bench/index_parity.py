@@ -14,7 +14,7 @@ from bench.index_repository import IndexedFaces, indexed_faces
 from bench.index_stage import DATABASE, IndexStage
 from common.names import EventName
 
-_SAME_FACE = 0.5
+SAME_FACE = 0.5
 """Least overlap (intersection over union) of two boxes of one face."""
 
 
@@ -43,7 +43,7 @@ def measure(stage: IndexStage, server: Server, baseline: Child) -> list[Figure]:
         ),
         Figure(
             "parity_matched", "parity with insightface: share of its faces", matched, "",
-            Bar(">=", 0.995), note=f"overlap {_SAME_FACE} or more",
+            Bar(">=", 0.995), note=f"overlap {SAME_FACE} or more",
         ),
     ]  # fmt: skip
 
@@ -52,16 +52,16 @@ def _cosines(theirs: list[dict[str, Any]], ours: IndexedFaces) -> list[float]:
     """Of each of their faces that is among ours."""
     cosines = []
     for face in theirs:
-        overlaps = _overlaps(np.array(face["corners"], dtype=np.float32), ours.corners)
+        overlaps = overlaps_with(np.array(face["corners"], dtype=np.float32), ours.corners)
         best = int(overlaps.argmax())
-        if overlaps[best] >= _SAME_FACE:
+        if overlaps[best] >= SAME_FACE:
             stored = ours.embeddings[best]
             cosine = np.dot(stored, face["embedding"]) / np.linalg.norm(stored)
             cosines.append(float(cosine))
     return cosines
 
 
-def _overlaps(one: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+def overlaps_with(one: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
     """(N,) intersections over unions. one: (4,) left, top, right, bottom; others: (N, 4)."""
     sides = np.minimum(one[2:], others[:, 2:]) - np.maximum(one[:2], others[:, :2])
     common = np.prod(np.maximum(sides, 0), axis=1)

@@ -1,15 +1,16 @@
 """The photos that indexing is measured with; JPEGs unless they are real ones as they came."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.index_camera import camera_photos
-from demo.album import encode
+from bench.index_camera import HEIGHT, WIDTH, camera_photos, composed, cycles
+from demo.album import encode, read_labels
 from demo.event import develop_photo, plan
 from demo.people import AT_TABLE, source_of
 from demo.selfies import take_selfies
@@ -18,6 +19,7 @@ CROWD = 400
 """Faces of the crowd's one photo."""
 _COLUMNS, _CELL = 20, (200, 150)
 _TWO_MEGAPIXELS = 2_000_000
+_FEW_TO_MANY = ((1, 1), (2, 1), (3, 2), (4, 3), (6, 4), (8, 6), (12, 9))
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -28,6 +30,30 @@ class PhotoSet:
     name: str
     label: str
     files: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """What one photo was put together of. sources: file names, row by row."""
+
+    columns: int
+    sources: Sequence[str]
+
+    def source_at(self, x: float, y: float) -> str:
+        """The source of the cell at a place in pixels."""
+        rows = len(self.sources) // self.columns
+        column = min(max(int(x * self.columns / WIDTH), 0), self.columns - 1)
+        row = min(max(int(y * rows / HEIGHT), 0), rows - 1)
+        return self.sources[row * self.columns + column]
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Photos of known people. cells: by file; people: who is in a source, by its file name."""
+
+    photos: PhotoSet
+    cells: Mapping[str, Cells]
+    people: Mapping[str, str]
 
 
 def real(folder: Path, most: int) -> PhotoSet:
@@ -51,6 +77,21 @@ def camera(folder: Path, count: int) -> PhotoSet:
     (folder / "camera").mkdir(parents=True, exist_ok=True)
     files = [str(path) for path in camera_photos(folder / "camera", count)]
     return PhotoSet("camera", f"{len(files)} camera-like photos of 12 MP", files)
+
+
+def labelled(folder: Path, real: Path, count: int) -> Labelled:
+    """Real photos of one known person each, as cells of photos of 12 MP, few to many in each."""
+    people = read_labels(real / "labels.csv")
+    alone = sorted(photo for photo, shown in people.items() if len(shown) == 1)
+    images = [np.asarray(cv2.imread(str(real / photo)), np.uint8) for photo in alone]
+    grids = cycles(_FEW_TO_MANY, count)
+    (folder / "labelled").mkdir(parents=True, exist_ok=True)
+    files = [str(path) for path in composed(folder / "labelled", cycle(images), grids)]
+    sources, cells = cycle(alone), {}
+    for file, (columns, rows) in zip(files, grids, strict=True):
+        cells[file] = Cells(columns, [next(sources) for _ in range(columns * rows)])
+    photos = PhotoSet("labelled", f"{count} photos of 12 MP made of labelled ones", files)
+    return Labelled(photos, cells, {photo: next(iter(people[photo])) for photo in alone})
 
 
 def two_megapixels(folder: Path, photos: PhotoSet) -> PhotoSet:

@@ -78,6 +78,7 @@ class IndexStage:
         self.camera = photos.camera(folder, sizes.count(16))
         self.two_megapixels = photos.two_megapixels(folder, self.camera)
         self.crowd = photos.crowd(folder)
+        self.labelled = photos.labelled(folder, real, sizes.count(14)) if real else None
         self.progress.say("starting a database and clients")
         ground.create_database(DATABASE)
         self.client = stack.enter_context(started("bench.index_client"))

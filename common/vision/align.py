@@ -53,6 +53,14 @@ def similarity_transform(
     return np.column_stack([linear, goal.mean(axis=0) - linear @ centre])
 
 
+def crop_scale(landmarks: NDArray[np.float32]) -> float:
+    """Pixels of the aligned face per pixel of the image; more than 1 enlarges it.
+
+    landmarks: as in `align_face`. Raises DegenerateLandmarks if the points do not span a plane.
+    """
+    return float(np.hypot(*similarity_transform(landmarks, ARCFACE_TEMPLATE)[:, 0]))
+
+
 def align_face(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Warp one face onto the ArcFace template.
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from common.calibration import Calibration
 from common.errors import PackUnavailable
 from common.vision.fake_photos import MIN_SATURATION, PALETTE, POOR_SHOT, SHOTS, Command, shot_grey
+from common.vision.picture import Picture
 from common.vision.types import (
     Analysis,
     AnalyzeOptions,
@@ -65,8 +66,9 @@ class FakeEngine:
     def pack(self) -> Pack:
         return self._pack
 
-    def analyze(self, image: BgrImage, options: AnalyzeOptions) -> Analysis:
+    def analyze(self, picture: Picture, options: AnalyzeOptions) -> Analysis:
         """As Engine.analyze; obeys a Command drawn in the photo first."""
+        image = picture.view().pixels
         started = time.perf_counter()
         squares, bars = _shapes(image)
         for bar in bars:
@@ -84,12 +86,11 @@ class FakeEngine:
             kept += 1
             person = _person(_colour(image, face.detection.box))
             faces[index] = replace(face, embedding=self.embedding(person, _shot(image)))
-        height, width = image.shape[:2]
         timings = Timings(
             detect_ms=(detected - started) * 1000,
             embed_ms=(time.perf_counter() - detected) * 1000,
         )
-        return Analysis(width, height, tuple(faces), timings)
+        return Analysis(picture.width, picture.height, tuple(faces), timings)
 
     def embedding(self, person: int, shot: int = 0) -> EmbeddingVector:
         """The embedding of a person in a shot; two people's similarity is below 0.4.

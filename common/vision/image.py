@@ -1,5 +1,7 @@
 """Image bytes to upright BGR pixels: everything is checked before a decoder sees it."""
 
+from functools import partial
+
 import cv2
 import numpy as np
 import simplejpeg
@@ -19,7 +21,10 @@ from common.vision.image_sniff import sniff
 from common.vision.image_webp import read_webp, webp_pixels_only
 from common.vision.types import BgrImage
 
-__all__ = ["ImageFormat", "ImageHeader", "decode", "read_header"]
+__all__ = ["ImageFormat", "ImageHeader", "decode", "divisors", "read_header"]
+
+# What libjpeg-turbo shrinks by in little time; by other fractions it takes longer than in full.
+_JPEG_DIVISORS = (1, 2, 4, 8)
 
 # TurboJPEG's words for the warnings that matter here; it tells the first of an image.
 _JUNK_BEFORE_END = "extraneous bytes before marker 0xd9"
@@ -43,20 +48,32 @@ def read_header(content: bytes, limits: ImageLimits, *, max_bytes: int) -> Image
     return header
 
 
-def decode(content: bytes, header: ImageHeader) -> BgrImage:
+def divisors(header: ImageHeader) -> tuple[int, ...]:
+    """What an image's sides may be divided by in decoding, ascending from 1.
+
+    Only what leaves no remainder: then every pixel stands for as many of the image's.
+    """
+    if header.format is not ImageFormat.JPEG:
+        return (1,)
+    return tuple(d for d in _JPEG_DIVISORS if header.width % d == header.height % d == 0)
+
+
+def decode(content: bytes, header: ImageHeader, divisor: int = 1) -> BgrImage:
     """Decode an image that `read_header` let through.
 
-    Returns (H, W, 3) uint8 BGR, C-contiguous and upright; H and W are the header's. Grey, palette,
-    CMYK and 16-bit images become 8-bit BGR as in `cv2.imdecode`; alpha is dropped. An image is
-    decoded wholly or not at all. Raises ImageTruncated, ImageCorrupt or ImageUnsupported.
+    divisor: one of `divisors`. Returns (H, W, 3) uint8 BGR, C-contiguous and upright; H and W are
+    the header's over the divisor. Grey, palette, CMYK and 16-bit images become 8-bit BGR as in
+    `cv2.imdecode`; alpha is dropped. An image is decoded wholly or not at all. Raises
+    ImageTruncated, ImageCorrupt or ImageUnsupported.
     """
+    height, width = (side // divisor for side in header.stored_shape)
     if header.format is ImageFormat.JPEG:
-        image = _decode_jpeg(jpeg_pixels_only(content))
+        image = _decode_jpeg(jpeg_pixels_only(content, header.segments), height, width, divisor)
     elif header.format is ImageFormat.PNG:
         image = _decode_with_opencv(png_pixels_only(content), header.format)
     else:
         image = _decode_with_opencv(webp_pixels_only(content), header.format)
-    if image.shape != (*header.stored_shape, 3):
+    if image.shape != (height, width, 3):
         raise ImageCorrupt(f"The {header.format} is not of the size that it says.")
     return _turn_upright(image, header.orientation)
 
@@ -69,16 +86,27 @@ def _read_frame(image_format: ImageFormat, content: bytes, limits: ImageLimits) 
     return read_webp(content)
 
 
-def _decode_jpeg(content: bytes) -> BgrImage:
-    """Decode with warnings as errors: where data is missing libjpeg only warns, and paints grey."""
+def _decode_jpeg(content: bytes, height: int, width: int, divisor: int) -> BgrImage:
+    """Decode with warnings as errors: where data is missing libjpeg only warns, and paints grey.
+
+    Whatever the divisor, all data is read, and warned of alike.
+    """
+    scaled = partial(
+        simplejpeg.decode_jpeg,
+        content,
+        "BGR",
+        min_height=height,
+        min_width=width,
+        min_factor=divisor,
+    )
     try:
-        image: BgrImage = simplejpeg.decode_jpeg(content, "BGR")
+        image: BgrImage = scaled()
     except ValueError as error:
         warning = str(error)
         if not warning.endswith(_JUNK_BEFORE_END):
             raise _jpeg_error(warning) from error
         # This being the first warning, and at the end, the whole picture came before it undamaged.
-        image = simplejpeg.decode_jpeg(content, "BGR", strict=False)
+        image = scaled(strict=False)
     return image
 
 
@@ -109,4 +137,4 @@ def _turn_upright(image: BgrImage, orientation: int) -> BgrImage:
     if orientation in (5, 6, 7, 8):
         image = cv2.transpose(image)
     flip = _FLIPS.get(orientation)
-    return image if flip is None else cv2.flip(image, flip)
+    return image if flip is None else cv2.flip(image, flip, image)

@@ -1,6 +1,6 @@
 """What is known of an image before any decoder has seen it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from common.config import ImageLimits
@@ -18,12 +18,25 @@ class ImageFormat(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class JpegSegment:
+    """content[start:end] is the segment with its marker, without fill bytes; SOS has its scan."""
+
+    marker: int
+    start: int
+    body: int
+    """Where the parameters begin, after the length."""
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredFrame:
     """An image as stored: sides in pixels before its EXIF orientation (1-8) is applied."""
 
     width: int
     height: int
     orientation: int = 1
+    segments: tuple[JpegSegment, ...] = ()
+    """Of a JPEG, so that they are looked for once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +47,8 @@ class ImageHeader:
     width: int
     height: int
     orientation: int
+    segments: tuple[JpegSegment, ...] = field(default=(), repr=False, compare=False)
+    """As StoredFrame.segments."""
 
     @property
     def stored_shape(self) -> tuple[int, int]:
@@ -48,7 +63,7 @@ def upright_header(image_format: ImageFormat, frame: StoredFrame) -> ImageHeader
     width, height = frame.width, frame.height
     if frame.orientation in _SIDEWAYS:
         width, height = height, width
-    return ImageHeader(image_format, width, height, frame.orientation)
+    return ImageHeader(image_format, width, height, frame.orientation, frame.segments)
 
 
 def check_size(header: ImageHeader, limits: ImageLimits) -> None:

@@ -4,12 +4,11 @@ Source: ITU-T T.81, annex B (marker syntax).
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 from common.errors import ImageCorrupt, ImageTooLarge, ImageTruncated, ImageUnsupported
 from common.vision.image_exif import exif_orientation
-from common.vision.image_header import StoredFrame
+from common.vision.image_header import JpegSegment, StoredFrame
 
 _SOI, _EOI, _SOS, _APP0, _APP1, _APP14 = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xEE
 _TABLES = frozenset({0xC4, 0xDB, 0xDD})  # DHT, DQT, DRI
@@ -28,27 +27,18 @@ _SCAN_END = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _MAX_SEGMENTS = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Segment:
-    """content[start:end] is the segment with its marker, without fill bytes; SOS has its scan."""
-
-    marker: int
-    start: int
-    body: int
-    """Where the parameters begin, after the length."""
-    end: int
-
-
 def read_jpeg(content: bytes, max_scans: int) -> StoredFrame:
-    """Sides and orientation of a JPEG.
+    """Sides, orientation and segments of a JPEG.
 
     Raises ImageTruncated (no end marker), ImageCorrupt, ImageUnsupported (arithmetic, lossless,
     hierarchical, 12 bits) or ImageTooLarge (more than `max_scans` scans).
     """
     frame: StoredFrame | None = None
     orientation: int | None = None
+    segments: list[JpegSegment] = []
     scans = 0
     for segment in _segments(content):
+        segments.append(segment)
         if segment.marker in _FRAMES:
             if frame is not None:
                 raise ImageCorrupt("The JPEG has two frame headers.")
@@ -64,31 +54,32 @@ def read_jpeg(content: bytes, max_scans: int) -> StoredFrame:
                 raise ImageTooLarge(f"The JPEG has more than {max_scans} scans.")
     if frame is None or not scans:
         raise ImageCorrupt("The JPEG has no picture in it.")
-    return StoredFrame(frame.width, frame.height, orientation or 1)
+    return StoredFrame(frame.width, frame.height, orientation or 1, tuple(segments))
 
 
-def jpeg_pixels_only(content: bytes) -> bytes:
+def jpeg_pixels_only(content: bytes, segments: Sequence[JpegSegment]) -> bytes:
     """The same JPEG without metadata and without what follows its end marker.
 
     The pixels stay the same. What goes is what a strict decoder would stumble over though it has no
     part in the picture: damaged colour profiles, padding, and scan parameters that baseline ignores
     but some cameras fill with anything.
     """
-    parts = [b"\xff\xd8"]
+    view = memoryview(content)  # of megabytes, which joining copies once
+    parts: list[bytes | memoryview] = [b"\xff\xd8"]
     sequential = False
-    for segment in _segments(content):
+    for segment in segments:
         marker = segment.marker
         if marker in _FRAMES:
             sequential = marker in _SEQUENTIAL
         if marker == _SOS and sequential:
-            parts += _full_spectrum_scan(content, segment)
+            parts += _full_spectrum_scan(view, segment)
         elif marker in _TABLES or marker in _FRAMES or marker in (_SOS, _APP0, _APP14):
-            parts.append(content[segment.start : segment.end])
+            parts.append(view[segment.start : segment.end])
     parts.append(b"\xff\xd9")
     return b"".join(parts)
 
 
-def _segments(content: bytes) -> Iterator[_Segment]:
+def _segments(content: bytes) -> Iterator[JpegSegment]:
     """Every segment between SOI and EOI."""
     position = 2
     for _ in range(_MAX_SEGMENTS):
@@ -108,7 +99,7 @@ def _segments(content: bytes) -> Iterator[_Segment]:
     raise ImageTooLarge(f"The JPEG has more than {_MAX_SEGMENTS} segments.")
 
 
-def _segment_at(content: bytes, marker: int, after: int) -> _Segment:
+def _segment_at(content: bytes, marker: int, after: int) -> JpegSegment:
     length = int.from_bytes(content[after : after + 2], "big")
     end = after + length
     if after + 2 > len(content) or end > len(content):
@@ -120,10 +111,10 @@ def _segment_at(content: bytes, marker: int, after: int) -> _Segment:
         if scan_end is None:
             raise ImageTruncated("The JPEG ends within a scan.")
         end = scan_end.start()
-    return _Segment(marker, after - 2, after + 2, end)
+    return JpegSegment(marker, after - 2, after + 2, end)
 
 
-def _read_frame(content: bytes, segment: _Segment) -> StoredFrame:
+def _read_frame(content: bytes, segment: JpegSegment) -> StoredFrame:
     coding = _UNREADABLE.get(segment.marker)
     if coding is not None:
         raise ImageUnsupported(f"This JPEG is {coding}: save it as an ordinary JPEG.")
@@ -138,7 +129,7 @@ def _read_frame(content: bytes, segment: _Segment) -> StoredFrame:
     return StoredFrame(width, height)
 
 
-def _full_spectrum_scan(content: bytes, segment: _Segment) -> list[bytes]:
+def _full_spectrum_scan(content: memoryview, segment: JpegSegment) -> list[bytes | memoryview]:
     """A baseline scan with the only spectral selection that it can have: 0-63, all bits."""
     length = int.from_bytes(content[segment.body - 2 : segment.body], "big")
     data = segment.body - 2 + length

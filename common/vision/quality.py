@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common.vision.align import CROP_SIDE
+from common.vision.align import CROP_SIDE, DegenerateLandmarks, crop_scale
+from common.vision.picture import View
 from common.vision.pose import Pose, estimate_pose
 from common.vision.types import (
     AnalyzeOptions,
@@ -60,19 +62,36 @@ _NOISE = 16.0
 """Squared gradient, in grey levels per pixel, that rounding and JPEG put even on a smooth face."""
 _GOOD_SIDE = float(CROP_SIDE)
 """Shorter side of a box, in pixels, from which on more pixels tell the recogniser nothing."""
+_SPARE_PIXELS = 1.25
+"""Pixels of a shrunk photo per pixel of the aligned face, along a side, from which on shrinking
+costs neither accuracy nor sharpness: see docs/decisions/0003-image-decoding.md."""
 
 
-def assess(image: BgrImage, detections: Sequence[Detection], options: AnalyzeOptions) -> list[Face]:
-    """Measure the faces of one image and say which are not worth a template.
+def needed_scale(detections: Sequence[Detection], options: AnalyzeOptions) -> float:
+    """The scale of a photo that is enough to measure and embed its faces, in (0, 1].
 
-    image: (H, W, 3) BGR. Returns the faces largest first, without embeddings; `reasons` names
-    everything that the quality filter finds, and EXCEEDS_MAX_FACES for good faces beyond the
-    `max_faces` largest.
+    Faces that the quality filter refuses for their size or score need no more pixels.
+    """
+    thresholds = THRESHOLDS[options.quality_filter]
+    scales = [0.0]
+    for detection in detections:
+        if thresholds is None or _large_and_sure(detection, thresholds):
+            with suppress(DegenerateLandmarks):  # it will have no template
+                scales.append(_SPARE_PIXELS * crop_scale(detection.landmarks))
+    return min(max(scales), 1.0)
+
+
+def assess(view: View, detections: Sequence[Detection], options: AnalyzeOptions) -> list[Face]:
+    """Measure the faces of one photo and say which are not worth a template.
+
+    view: at `needed_scale` or above. detections: in pixels of the photo. Returns the faces largest
+    first, without embeddings; `reasons` names everything that the quality filter finds, and
+    EXCEEDS_MAX_FACES for good faces beyond the `max_faces` largest.
     """
     faces: list[Face] = []
     good = 0
     for detection in largest_first(detections):
-        quality = measure(image, detection)
+        quality = measure(view, detection)
         reasons = _reasons(detection, quality, THRESHOLDS[options.quality_filter])
         if not reasons:
             good += 1
@@ -82,9 +101,9 @@ def assess(image: BgrImage, detections: Sequence[Detection], options: AnalyzeOpt
     return faces
 
 
-def measure(image: BgrImage, detection: Detection) -> Quality:
-    """Measure one face: see `Quality` for the ranges."""
-    grey = _grey_crop(image, detection.box)
+def measure(view: View, detection: Detection) -> Quality:
+    """Measure one face of a photo: see `Quality` for the ranges."""
+    grey = _grey_crop(view.pixels, view.box(detection.box))
     pose = estimate_pose(detection.landmarks)
     sharpness = _sharpness(grey)
     brightness = float(grey.mean()) / 255.0
@@ -125,13 +144,21 @@ def _sharpness(grey: NDArray[np.float32]) -> float:
     return min(max((frequency - _BLURRED) / (_CRISP - _BLURRED), 0.0), 1.0)
 
 
+def _side(detection: Detection) -> float:
+    """Shorter side of the box."""
+    return min(detection.box.width, detection.box.height)
+
+
+def _large_and_sure(detection: Detection, thresholds: Thresholds) -> bool:
+    return _side(detection) >= thresholds.side and detection.score >= thresholds.detection_score
+
+
 def _score(detection: Detection, sharpness: float, brightness: float, pose: Pose) -> float:
     """Geometric mean of what each figure is worth, in [0, 1]: one hopeless figure makes a hopeless
     face."""
-    side = min(detection.box.width, detection.box.height)
     turned = math.cos(math.radians(pose.yaw)) * math.cos(math.radians(pose.pitch))
     lit = 1.0 - (2.0 * brightness - 1.0) ** 2
-    worth = (detection.score, sharpness, side / _GOOD_SIDE, turned, lit)
+    worth = (detection.score, sharpness, _side(detection) / _GOOD_SIDE, turned, lit)
     return math.prod(min(max(part, 0.0), 1.0) for part in worth) ** (1 / len(worth))
 
 
@@ -146,10 +173,7 @@ def _reasons(
             FaceReason.EXTREME_POSE,
             abs(quality.yaw) > thresholds.yaw or abs(quality.pitch) > thresholds.pitch,
         ),
-        (
-            FaceReason.SMALL_BOX,
-            min(detection.box.width, detection.box.height) < thresholds.side,
-        ),
+        (FaceReason.SMALL_BOX, _side(detection) < thresholds.side),
         (FaceReason.LOW_CONFIDENCE, detection.score < thresholds.detection_score),
         (FaceReason.LOW_BRIGHTNESS, quality.brightness < thresholds.darkest),
         (FaceReason.HIGH_BRIGHTNESS, quality.brightness > thresholds.brightest),

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from common.calibration import Calibration
 from common.errors import PackUnavailable
+from common.vision.picture import Picture
 from common.vision.quality import assess
 from common.vision.starter_mean import MEAN, SHARE
 from common.vision.types import (
     Analysis,
     AnalyzeOptions,
-    BgrImage,
     EmbeddingVector,
     Pack,
     Timings,
@@ -72,11 +72,13 @@ class StarterEngine:
     def pack(self) -> Pack:
         return self._pack
 
-    def analyze(self, image: BgrImage, options: AnalyzeOptions) -> Analysis:
-        """As Engine.analyze."""
+    def analyze(self, picture: Picture, options: AnalyzeOptions) -> Analysis:
+        """As Engine.analyze; looks at all pixels, which cost little beside its detector."""
+        view = picture.view()
+        image = view.pixels
         started = time.perf_counter()
         found = self._detector.find(image, options.detail)
-        faces = assess(image, [face.detection for face in found], options)
+        faces = assess(view, [face.detection for face in found], options)
         detected = time.perf_counter()
         rgb = np.ascontiguousarray(image[:, :, ::-1])
         # Both are ordered by size, so that they go together.
@@ -88,8 +90,7 @@ class StarterEngine:
             detect_ms=(detected - started) * 1000,
             embed_ms=(time.perf_counter() - detected) * 1000,
         )
-        height, width = image.shape[:2]
-        return Analysis(width, height, tuple(embedded), timings)
+        return Analysis(picture.width, picture.height, tuple(embedded), timings)
 
     def describe(self, rgb: NDArray[np.uint8], face: "FoundFace") -> NDArray[np.float64]:
         """The network's own descriptor of one face, not normalised; (128,).

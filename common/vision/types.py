@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.calibration import Calibration
 from common.vision.workload import Workload
+
+if TYPE_CHECKING:
+    from common.vision.picture import Picture
 
 BgrImage = NDArray[np.uint8]
 """(H, W, 3) BGR, upright (EXIF orientation applied)."""
@@ -159,10 +162,12 @@ class Engine(Protocol):
         """What it runs on: CPU, CUDA, Tensorrt."""
         ...
 
-    def analyze(self, image: BgrImage, options: AnalyzeOptions) -> Analysis:
-        """Find, measure and embed the faces of one upright BGR image.
+    def analyze(self, picture: "Picture", options: AnalyzeOptions) -> Analysis:
+        """Find, measure and embed the faces of one picture.
 
-        Returned faces are ordered by box area, largest first. `timings` has detect_ms and embed_ms.
+        Returned faces are ordered by box area, largest first, and in pixels of the whole picture.
+        `timings` has detect_ms and embed_ms, without the picture's decoding. Raises as
+        Picture.view.
         """
         ...
 

@@ -10,7 +10,6 @@ import queue
 import signal
 import sys
 import threading
-import time
 import traceback
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -110,16 +109,14 @@ def _load(settings: EngineSettings) -> Engine | Failure:
 
 def _answer(engine: Engine, limits: ImageLimits, task: Task) -> Answer:
     """Check, decode and analyse one image."""
-    from common.vision.image import decode, read_header
+    from common.vision.picture import Picture
 
     try:
-        started = time.perf_counter()
-        header = read_header(task.content, limits, max_bytes=task.max_bytes)
-        image = decode(task.content, header)
-        decode_ms = (time.perf_counter() - started) * 1000
-        analysis = engine.analyze(image, task.options)
+        picture = Picture.open(task.content, limits, max_bytes=task.max_bytes)
+        analysis = engine.analyze(picture, task.options)
     except InvalidImage as error:
         return error
     except Exception as error:
         return Failure(str(error), traceback.format_exc())
-    return replace(analysis, timings=replace(analysis.timings, decode_ms=decode_ms))
+    timings = replace(analysis.timings, decode_ms=picture.decode_s * 1000)
+    return replace(analysis, timings=timings)

@@ -18,6 +18,7 @@ from common.config import EngineSettings, ImageLimits
 from common.vision.engines import load_engine
 from common.vision.face_detector import CLOSE_SIDE, WHOLE_SIDE, FaceDetector
 from common.vision.image import decode, read_header
+from common.vision.picture import Picture
 from common.vision.scrfd import detector_at
 from common.vision.types import AnalyzeOptions, BgrImage, Box, Detail, Engine, Face, FaceReason
 
@@ -99,7 +100,7 @@ def assert_each_once(faces: Sequence[Face]) -> None:
 def test_labelled_photos(engine: Engine, photos: dict[str, tuple[BgrImage, int]]) -> None:
     wrong = {}
     for name, (image, labelled) in photos.items():
-        faces = engine.analyze(image, STANDARD).faces
+        faces = engine.analyze(Picture.of(image), STANDARD).faces
         assert_each_once(faces)
         # All faces of these photos are clear: none may be left out.
         if sum(face.embedding is not None for face in faces) != labelled:
@@ -112,7 +113,9 @@ def test_high_detail_adds_nothing_where_all_is_found(
     engine: Engine, photos: dict[str, tuple[BgrImage, int]], name: str
 ) -> None:
     image, labelled = photos[name]
-    standard, high = (engine.analyze(image, options).faces for options in (STANDARD, HIGH))
+    standard, high = (
+        engine.analyze(Picture.of(image), options).faces for options in (STANDARD, HIGH)
+    )
     assert [face.detection.box for face in high] == [face.detection.box for face in standard]
     assert len(high) == labelled
 
@@ -121,7 +124,7 @@ def test_a_selfie_that_fills_the_frame(
     engine: Engine, photos: dict[str, tuple[BgrImage, int]]
 ) -> None:
     image, _ = photos["lennon_1.jpg"]
-    (face,) = engine.analyze(image, STANDARD).faces
+    (face,) = engine.analyze(Picture.of(image), STANDARD).faces
     assert face.detection.box.height > 0.85 * image.shape[0]
 
 
@@ -129,7 +132,7 @@ def test_a_selfie_that_fills_the_frame(
 def test_faces_that_fill_the_frame(engine: Engine, share: float) -> None:
     for shot in shots():
         close = cropped(shot, share)
-        (face,) = engine.analyze(close.image, STANDARD).faces
+        (face,) = engine.analyze(Picture.of(close.image), STANDARD).faces
         assert iou(face.detection.box, close.box) > 0.6
         assert face.embedding is not None
 
@@ -163,7 +166,7 @@ def test_faces_that_fill_the_frame_are_seen_by_the_second_scale_alone(packs_dir:
 def test_faces_of_40_pixels_in_12_megapixels(packs_dir: Path) -> None:
     engine = load(pack_folder(packs_dir, PACKS[0]))
     image, boxes = crowd(face_height=40)
-    standard, high = (engine.analyze(image, options) for options in (STANDARD, HIGH))
+    standard, high = (engine.analyze(Picture.of(image), options) for options in (STANDARD, HIGH))
     assert standard.faces == ()
     assert len(high.faces) == len(boxes)
     for box in boxes:
@@ -234,10 +237,10 @@ def interleave_heads(source: Path, target: Path) -> None:
 
 def test_reasons_leave_faces_without_embedding(engine: Engine) -> None:
     blurred = cv2.GaussianBlur(get_image("t1"), (0, 0), 5)
-    faces = engine.analyze(np.asarray(blurred, np.uint8), STANDARD).faces
+    faces = engine.analyze(Picture.of(np.asarray(blurred, np.uint8)), STANDARD).faces
     for face in faces:
         assert (face.embedding is None) == bool(face.reasons)
-    sharp = engine.analyze(get_image("t1"), AnalyzeOptions(max_faces=4)).faces
+    sharp = engine.analyze(Picture.of(get_image("t1")), AnalyzeOptions(max_faces=4)).faces
     assert [face.reasons for face in sharp[4:]] == [(FaceReason.EXCEEDS_MAX_FACES,)] * 2
     for face in sharp[:4]:
         assert face.embedding is not None

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from common.config import EngineSettings, ImageLimits
 from common.vision.engines import load_engine
 from common.vision.image import decode, read_header
+from common.vision.picture import Picture
 from common.vision.types import AnalyzeOptions, BgrImage, Box, Engine, Face, QualityFilter
 
 PACKS = ["scrfd25g-mbf128", "scrfd500m-mbf128"]
@@ -45,7 +46,7 @@ class Pair:
         with warnings.catch_warnings():  # insightface calls a method that scikit-image gives up
             warnings.simplefilter("ignore", FutureWarning)
             theirs = [face for face in self.reference.get(image) if face.det_score >= 0.6]
-        ours = list(self.engine.analyze(read(content), EVERYTHING).faces)
+        ours = list(self.engine.analyze(Picture.of(read(content)), EVERYTHING).faces)
         return [similarity(face, ours) for face in theirs]
 
 

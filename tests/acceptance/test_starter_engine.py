@@ -13,6 +13,7 @@ from skimage import data
 
 from common.config import ImageLimits
 from common.vision.image import decode, read_header
+from common.vision.picture import Picture
 from common.vision.starter_detector import StarterDetector
 from common.vision.starter_engine import StarterEngine, models_folder
 from common.vision.starter_mean import MEAN
@@ -47,7 +48,7 @@ def portraits() -> list[BgrImage]:
 
 
 def analyze(engine: StarterEngine, image: BgrImage, detail: Detail = Detail.STANDARD) -> Analysis:
-    return engine.analyze(image, AnalyzeOptions(detail=detail))
+    return engine.analyze(Picture.of(image), AnalyzeOptions(detail=detail))
 
 
 def embeddings(faces: Sequence[Face]) -> list[EmbeddingVector]:

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROMISED = (
     "speedup_vs_b1", "pipeline_efficiency", "scaled_decode_speedup", "parity_median_cosine",
     "selfie_p50_busy_vs_idle", "peak_rss_gb", "rss_growth", "peak_rss_crowd_gb", "overhead_share",
+    "shrunk_lost", "shrunk_median_cosine", "shrunk_separation",
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 from common.errors import PackUnavailable
 from common.vision.fake_engine import FakeEngine
 from common.vision.fake_photos import PALETTE, POOR_SHOT, SHOTS, Command, fake_photo
+from common.vision.picture import Picture
 from common.vision.types import (
     Analysis,
     AnalyzeOptions,
@@ -32,7 +33,7 @@ def pixels(content: bytes) -> BgrImage:
 
 
 def analyze(content: bytes, options: AnalyzeOptions | None = None) -> Analysis:
-    return ENGINE.analyze(pixels(content), options or AnalyzeOptions())
+    return ENGINE.analyze(Picture.of(pixels(content)), options or AnalyzeOptions())
 
 
 def embeddings(analysis: Analysis) -> list[EmbeddingVector]:
@@ -51,7 +52,9 @@ def test_people_and_shot_survive_compression_and_scaling(
 ) -> None:
     image = pixels(fake_photo(people, shot=shot, quality=quality))
     scaled = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    found = embeddings(ENGINE.analyze(np.asarray(scaled, dtype=np.uint8), AnalyzeOptions()))
+    found = embeddings(
+        ENGINE.analyze(Picture.of(np.asarray(scaled, dtype=np.uint8)), AnalyzeOptions())
+    )
     expected = [ENGINE.embedding(person, shot) for person in people]
     np.testing.assert_array_equal(found, expected)
 

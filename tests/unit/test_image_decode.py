@@ -15,6 +15,7 @@ from common.config import EngineSettings, ImageLimits
 from common.errors import ImageCorrupt
 from common.vision.engines import load_engine
 from common.vision.image import decode, read_header
+from common.vision.picture import Picture
 from common.vision.types import AnalyzeOptions, BgrImage
 
 Pixels = NDArray[np.uint8]
@@ -261,7 +262,7 @@ def test_an_alpha_channel_changes_no_face(photos_dir: Path, packs_dir: Path) -> 
     templates = []
     for name in ("obama_2.jpg", "rgba_32bit.png"):
         image = read((photos_dir / name).read_bytes())
-        (face,) = engine.analyze(image, AnalyzeOptions()).faces
+        (face,) = engine.analyze(Picture.of(image), AnalyzeOptions()).faces
         assert face.embedding is not None
         templates.append(face.embedding)
     assert templates[0] @ templates[1] > 0.99

@@ -1,7 +1,9 @@
 """The onnx engine on a tiny pack in InsightFace's form, whose faces are white squares."""
 
+import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -12,6 +14,7 @@ from common.config import EngineSettings
 from common.errors import PackUnavailable
 from common.vision.align import ARCFACE_TEMPLATE
 from common.vision.engines import load_engine
+from common.vision.picture import Picture
 from common.vision.types import (
     AnalyzeOptions,
     BgrImage,
@@ -39,11 +42,19 @@ def tensor(name: str, values: NDArray[np.float32] | list[int]) -> onnx.TensorPro
 
 
 def write_detector(
-    path: Path, *, landmarks: NDArray[np.floating] = LANDMARKS, heads: int = 9, rows: int = -1
+    path: Path,
+    *,
+    landmarks: NDArray[np.floating] = LANDMARKS,
+    heads: int = 9,
+    rows: int = -1,
+    sure: float = 0.9,
 ) -> None:
-    """Scores how white a cell is, at stride 32 only; box and landmarks are the same everywhere."""
+    """Scores how white a cell is, at stride 32 only; box and landmarks are the same everywhere.
+
+    sure: a white cell's score; a black one's is half of it.
+    """
     nodes, constants, outputs = [], [], []
-    biases = [[0.45], BOX, landmarks.ravel().tolist()]
+    biases = [[0.0], BOX, landmarks.ravel().tolist()]
     for kind, k in enumerate((1, 4, 10)[: heads // 3]):
         constants.append(tensor(f"shape{k}", [1, rows, k]))
         for stride in (8, 16, 32):
@@ -51,8 +62,8 @@ def write_detector(
             weight = np.zeros((2 * k, 3, 1, 1), np.float32)
             bias = np.tile(np.array(biases[kind], np.float32), 2)
             if kind == 0:
-                weight[0] = 0.45 / 3 if stride == CELL else 0
-                bias = np.array([0.45 if stride == CELL else 0, 0], np.float32)
+                weight[0] = sure / 6 if stride == CELL else 0
+                bias = np.array([sure / 2 if stride == CELL else 0, 0], np.float32)
             constants += [tensor(f"w{name}", weight), tensor(f"b{name}", bias)]
             pool = {"kernel_shape": [stride, stride], "strides": [stride, stride]}
             nodes += [
@@ -118,7 +129,7 @@ def squares(*cells: tuple[int, int], side: int = 640) -> BgrImage:
 def test_faces_are_found_and_embedded(pack: Path) -> None:
     engine = load(pack)
     cells = [(3, 4), (12, 9), (16, 17)]
-    analysis = engine.analyze(squares(*cells), EVERYTHING)
+    analysis = engine.analyze(Picture.of(squares(*cells)), EVERYTHING)
     assert (analysis.width, analysis.height) == (640, 640)
     boxes = {(face.detection.box.x, face.detection.box.y) for face in analysis.faces}
     assert boxes == {((x - 0.5) * CELL, (y - 0.5) * CELL) for x, y in cells}
@@ -136,8 +147,8 @@ def test_faces_are_found_and_embedded(pack: Path) -> None:
 
 def test_a_face_is_embedded_alike_whoever_is_beside_it(pack: Path) -> None:
     engine = load(pack)
-    alone = engine.analyze(squares((3, 4)), EVERYTHING).faces[0]
-    for face in engine.analyze(squares((3, 4), (12, 9), (16, 17)), EVERYTHING).faces:
+    alone = engine.analyze(Picture.of(squares((3, 4))), EVERYTHING).faces[0]
+    for face in engine.analyze(Picture.of(squares((3, 4), (12, 9), (16, 17))), EVERYTHING).faces:
         assert face.embedding is not None
         assert alone.embedding is not None
         similarity = float(face.embedding @ alone.embedding)
@@ -147,9 +158,11 @@ def test_a_face_is_embedded_alike_whoever_is_beside_it(pack: Path) -> None:
 @pytest.mark.parametrize("batch", [1, 2, 5])
 def test_recognisers_of_fixed_batch_give_the_same_embeddings(pack: Path, batch: int) -> None:
     image = squares((3, 4), (12, 9), (16, 17))
-    expected = load(pack).analyze(image, EVERYTHING).faces
+    expected = load(pack).analyze(Picture.of(image), EVERYTHING).faces
     write_recogniser(pack / "rec.onnx", batch=batch)
-    for face, other in zip(load(pack).analyze(image, EVERYTHING).faces, expected, strict=True):
+    for face, other in zip(
+        load(pack).analyze(Picture.of(image), EVERYTHING).faces, expected, strict=True
+    ):
         assert face.embedding is not None
         assert other.embedding is not None
         np.testing.assert_allclose(face.embedding, other.embedding, atol=1e-6)
@@ -158,14 +171,18 @@ def test_recognisers_of_fixed_batch_give_the_same_embeddings(pack: Path, batch: 
 def test_faces_in_one_line_have_no_embedding(pack: Path) -> None:
     line = np.column_stack([np.arange(5.0), np.arange(5.0)]).astype(np.float32) / 5
     write_detector(pack / "det.onnx", landmarks=line)
-    (face,) = load(pack).analyze(squares((3, 4)), EVERYTHING).faces
+    (face,) = load(pack).analyze(Picture.of(squares((3, 4))), EVERYTHING).faces
     assert face.reasons == (FaceReason.EXTREME_POSE,)
     assert face.embedding is None
 
 
 def test_burnt_out_faces_are_not_embedded(pack: Path) -> None:
     image = np.full((640, 640, 3), 255, np.uint8)
-    faces = load(pack).analyze(image, AnalyzeOptions(quality_filter=QualityFilter.LOW)).faces
+    faces = (
+        load(pack)
+        .analyze(Picture.of(image), AnalyzeOptions(quality_filter=QualityFilter.LOW))
+        .faces
+    )
     assert faces
     assert all(FaceReason.HIGH_BRIGHTNESS in face.reasons for face in faces)
     assert all(face.embedding is None for face in faces)
@@ -176,8 +193,8 @@ def test_high_detail_finds_what_is_small_in_a_large_photo(pack: Path) -> None:
     tile_scale = 0.8
     image[400:440, 1200:1240] = 255  # 32 pixels in a tile, at a cell of the tile's own grid or not
     engine = load(pack)
-    assert engine.analyze(image, EVERYTHING).faces == ()
-    faces = engine.analyze(image, AnalyzeOptions(Detail.HIGH, QualityFilter.NONE)).faces
+    assert engine.analyze(Picture.of(image), EVERYTHING).faces == ()
+    faces = engine.analyze(Picture.of(image), AnalyzeOptions(Detail.HIGH, QualityFilter.NONE)).faces
     for face in faces:
         box = face.detection.box
         assert box.width == pytest.approx(2 * CELL / tile_scale, rel=1e-3)
@@ -186,12 +203,81 @@ def test_high_detail_finds_what_is_small_in_a_large_photo(pack: Path) -> None:
     assert faces
 
 
+class Decoder:
+    """A photo of 3200 x 2400 pixels with one face of 160; counts how it is decoded."""
+
+    def __init__(self) -> None:
+        image = cv2.resize(squares((3, 4)), (3200, 3200), interpolation=cv2.INTER_NEAREST)
+        self.image = np.ascontiguousarray(image[:2400], np.uint8)
+        self.asked: list[int] = []
+
+    def __call__(self, divisor: int) -> BgrImage:
+        self.asked.append(divisor)
+        time.sleep(0.05)
+        size = (3200 // divisor, 2400 // divisor)
+        shrunk = cv2.resize(self.image, size, interpolation=cv2.INTER_AREA)
+        return np.asarray(shrunk, np.uint8)
+
+    def picture(self) -> Picture:
+        return Picture(3200, 2400, self, (1, 2, 4, 8))
+
+
+@pytest.mark.parametrize(
+    ("face_share", "detail", "asked"),
+    [
+        pytest.param(1.0, Detail.STANDARD, [2], id="a large face is seen in the shrunk photo"),
+        pytest.param(0.2, Detail.STANDARD, [2, 1], id="a small one needs every pixel"),
+        pytest.param(1.0, Detail.HIGH, [1], id="high detail is given every pixel"),
+    ],
+)
+def test_large_photos_are_decoded_as_faces_need(
+    pack: Path, face_share: float, detail: Detail, asked: list[int]
+) -> None:
+    """face_share: how large the landmarks say that the face is."""
+    centre = LANDMARKS.mean(axis=0)
+    write_detector(pack / "det.onnx", landmarks=centre + face_share * (LANDMARKS - centre))
+    engine, decoder = load(pack), Decoder()
+    options = AnalyzeOptions(detail, QualityFilter.NONE)
+    analysis = engine.analyze(decoder.picture(), options)
+    assert decoder.asked == asked
+    assert (analysis.width, analysis.height) == (3200, 2400)
+    expected = engine.analyze(Picture.of(decoder.image), options).faces
+    assert expected
+    for face, other in zip(analysis.faces, expected, strict=True):
+        assert face.detection.box == other.detection.box
+        assert face.embedding is not None
+        assert other.embedding is not None
+        assert face.embedding @ other.embedding > 0.99
+
+
+def test_faces_that_get_no_template_need_no_pixels(pack: Path) -> None:
+    centre = LANDMARKS.mean(axis=0)
+    write_detector(pack / "det.onnx", landmarks=centre + 0.2 * (LANDMARKS - centre), sure=0.6)
+    decoder = Decoder()
+    options = AnalyzeOptions(quality_filter=QualityFilter.HIGH)
+    faces = load(pack).analyze(decoder.picture(), options).faces
+    assert decoder.asked == [2]
+    assert all(FaceReason.LOW_CONFIDENCE in face.reasons for face in faces)
+    assert faces
+
+
+def test_decoding_counts_as_decoding_alone(pack: Path) -> None:
+    centre = LANDMARKS.mean(axis=0)
+    write_detector(pack / "det.onnx", landmarks=centre + 0.2 * (LANDMARKS - centre))
+    engine, picture = load(pack), Decoder().picture()
+    started = time.perf_counter()
+    timings = engine.analyze(picture, EVERYTHING).timings
+    spent_ms = (time.perf_counter() - started) * 1000
+    assert picture.decode_s >= 0.1
+    assert picture.decode_s * 1000 + timings.detect_ms + timings.embed_ms <= spent_ms
+
+
 def test_images_without_faces_are_no_error(pack: Path) -> None:
     engine = load(pack)
     for shape in [(640, 640, 3), (16, 3000, 3), (2000, 17, 3), (1, 1, 3)]:
         image = np.zeros(shape, np.uint8)
         for detail in Detail:
-            assert engine.analyze(image, AnalyzeOptions(detail=detail)).faces == ()
+            assert engine.analyze(Picture.of(image), AnalyzeOptions(detail=detail)).faces == ()
 
 
 def test_an_absent_provider_is_named(pack: Path) -> None:

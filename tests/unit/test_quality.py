@@ -9,6 +9,7 @@ import skimage.data
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.vision.picture import View
 from common.vision.quality import assess, measure
 from common.vision.types import (
     AnalyzeOptions,
@@ -60,7 +61,7 @@ def turned(nose_x: float) -> Detection:
 def reasons(
     image: BgrImage, detection: Detection, options: AnalyzeOptions = LOW
 ) -> tuple[FaceReason, ...]:
-    (face,) = assess(image, [detection], options)
+    (face,) = assess(View(image), [detection], options)
     assert face.embedding is None
     return face.reasons
 
@@ -135,23 +136,25 @@ def test_a_stricter_level_never_lets_more_through(
 
 
 def test_sharpness_falls_with_blur_and_not_with_contrast(astronaut: BgrImage) -> None:
-    values = [measure(blurred(astronaut, s), PORTRAIT).sharpness for s in (0.3, 0.8, 1.6, 3.2, 8)]
+    values = [
+        measure(View(blurred(astronaut, s)), PORTRAIT).sharpness for s in (0.3, 0.8, 1.6, 3.2, 8)
+    ]
     assert values == sorted(values, reverse=True)
     assert values[0] > 0.8
     assert values[-1] < 0.1
     flat = (astronaut * 0.5 + 60).astype(np.uint8)
-    assert measure(flat, PORTRAIT).sharpness == pytest.approx(values[0], abs=0.15)
+    assert measure(View(flat), PORTRAIT).sharpness == pytest.approx(values[0], abs=0.15)
 
 
 def test_score_falls_with_each_figure(astronaut: BgrImage) -> None:
-    best = measure(astronaut, PORTRAIT).score
+    best = measure(View(astronaut), PORTRAIT).score
     small, detection = shrunk(astronaut, 0.3)
     worse = [
-        measure(blurred(astronaut, 3), PORTRAIT),
-        measure(exposed(astronaut, 0.2), PORTRAIT),
-        measure(small, detection),
-        measure(astronaut, turned(40)),
-        measure(astronaut, replace(PORTRAIT, score=0.5)),
+        measure(View(blurred(astronaut, 3)), PORTRAIT),
+        measure(View(exposed(astronaut, 0.2)), PORTRAIT),
+        measure(View(small), detection),
+        measure(View(astronaut), turned(40)),
+        measure(View(astronaut), replace(PORTRAIT, score=0.5)),
     ]
     assert 0.8 < best <= 1
     assert all(0 <= quality.score < best for quality in worse)
@@ -160,7 +163,7 @@ def test_score_falls_with_each_figure(astronaut: BgrImage) -> None:
 def test_landmarks_without_a_mouth_are_measured(astronaut: BgrImage) -> None:
     landmarks = PORTRAIT.landmarks.copy()
     landmarks[3:] = np.nan
-    quality = measure(astronaut, replace(PORTRAIT, landmarks=landmarks))
+    quality = measure(View(astronaut), replace(PORTRAIT, landmarks=landmarks))
     assert quality.pitch == 0
     assert abs(quality.yaw) < 20
     assert np.isfinite([quality.score, quality.sharpness, quality.yaw, quality.roll]).all()
@@ -169,7 +172,7 @@ def test_landmarks_without_a_mouth_are_measured(astronaut: BgrImage) -> None:
 @given(st.floats(-400, 900), st.floats(-400, 900), st.floats(0, 900), st.floats(0, 900))
 def test_boxes_beyond_the_image_are_measured(x: float, y: float, w: float, h: float) -> None:
     image = np.full((200, 300, 3), 127, np.uint8)
-    quality = measure(image, replace(PORTRAIT, box=Box(x, y, w, h)))
+    quality = measure(View(image), replace(PORTRAIT, box=Box(x, y, w, h)))
     assert quality.brightness == pytest.approx(127 / 255, abs=0.01)
     assert quality.sharpness == 0
 
@@ -179,7 +182,7 @@ def test_the_largest_good_faces_are_taken(astronaut: BgrImage) -> None:
         return replace(PORTRAIT, box=Box(180, 56, width, 123), score=score)
 
     given_faces = [face(60), face(90), face(100, score=0.1), face(80)]
-    faces = assess(astronaut, given_faces, replace(LOW, max_faces=2))
+    faces = assess(View(astronaut), given_faces, replace(LOW, max_faces=2))
     assert [f.detection.box.width for f in faces] == [100, 90, 80, 60]
     assert [f.reasons for f in faces] == [
         (FaceReason.LOW_CONFIDENCE,),
@@ -190,4 +193,4 @@ def test_the_largest_good_faces_are_taken(astronaut: BgrImage) -> None:
 
 
 def test_no_faces_are_no_error(astronaut: BgrImage) -> None:
-    assert assess(astronaut, [], LOW) == []
+    assert assess(View(astronaut), [], LOW) == []
