@@ -111,6 +111,51 @@ async def test_memory_sees_what_was_acknowledged_before_the_search(gala: Any) ->
     assert "anna-1" not in photos(await search(gala, "gala", ANNA))
 
 
+async def test_memory_goes_by_the_event_as_it_is_now(gala: Any) -> None:
+    """Also by what of it is no matter of its faces."""
+    known = await hot(gala, "gala")
+    strict = {"name": "events/gala", "settings": {"min_similarity": 0.999}}
+    await gala.events.UpdateEvent(events_pb2.UpdateEventRequest(event=strict))
+    for _ in range(2):
+        answer = await search(gala, "gala", ANNA)
+        assert answer.source == pb.SEARCH_SOURCE_MEMORY
+        assert answer.min_similarity == pytest.approx(0.999)
+        assert len(answer.matches) < len(known.matches)
+
+    await gala.indexer.IndexPhoto(
+        indexer_pb2.IndexPhotoRequest(
+            config=indexer_pb2.IndexPhotosConfig(event="events/gala"),
+            photo=indexer_pb2.PhotoHeader(photo_id="broken"),
+            content=b"GIF89a",
+        )
+    )
+    answer = await search(gala, "gala", ANNA)
+    assert answer.coverage.photos_rejected == known.coverage.photos_rejected + 1
+
+    expiring = {"name": "events/gala", "ttl": {"nanos": 1_000_000}}
+    await gala.events.UpdateEvent(events_pb2.UpdateEventRequest(event=expiring))
+    await asyncio.sleep(0.01)
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await search(gala, "gala", ANNA)
+    assert error.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+async def test_a_page_of_a_deleted_event_is_no_page_of_its_successor(gala: Any) -> None:
+    """Memory still knows the old one: what it would say is not said."""
+    await hot(gala, "gala")
+    first = await search(gala, "gala", ANNA, page_size=1)
+    await gala.events.DeleteEvent(events_pb2.DeleteEventRequest(name="events/gala"))
+    await new_event(gala, "gala")
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await search(gala, "gala", ANNA, page_size=1, page_token=first.next_page_token)
+    assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    for shot in range(3):
+        await put(gala, "gala", f"again-{shot}", [ANNA], shot)
+    token = (await search(gala, "gala", ANNA, page_size=1)).next_page_token
+    second = await search(gala, "gala", ANNA, page_size=1, page_token=token)
+    assert len(second.matches) == 1
+
+
 async def test_a_name_created_again_is_another_event(gala: Any) -> None:
     await hot(gala, "gala")
     await gala.events.DeleteEvent(events_pb2.DeleteEventRequest(name="events/gala"))
