@@ -17,14 +17,16 @@ def load_engine(settings: EngineSettings, *, threads: int = 1) -> Engine:
     if kind == "auto":
         kind = "onnx" if settings.pack else "starter"
     if kind == "onnx":
+        from common.vision.onnx_engine import OnnxEngine
+
         try:
-            from common.vision.onnx_engine import OnnxEngine
+            from common.vision.onnx_models import load_models
         except ImportError as error:
             raise PackUnavailable(
                 f"The onnx engine needs onnxruntime: {error}. Install facepass-server with its "
                 "`cpu` or its `gpu` extra."
             ) from error
-        return OnnxEngine.load(settings, threads=threads)
+        return OnnxEngine(load_models(settings, threads=threads))
     if kind == "starter":
         from common.vision.starter_engine import StarterEngine
 

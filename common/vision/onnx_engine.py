@@ -1,15 +1,12 @@
-"""The onnx engine: packs in InsightFace's form on onnxruntime."""
+"""The onnx engine: packs in InsightFace's form, whose models run here or in another process."""
 
 import time
 from dataclasses import replace
 
-from common.config import EngineSettings
 from common.vision.align import DegenerateLandmarks, align_face
-from common.vision.arcface import ArcFace
+from common.vision.batches import settled
 from common.vision.face_detector import FaceDetector
-from common.vision.onnx_session import Runtime
-from common.vision.packs import PackFiles
-from common.vision.pull import provide_pack
+from common.vision.models import Models
 from common.vision.quality import assess
 from common.vision.types import (
     Analysis,
@@ -25,35 +22,11 @@ from common.vision.types import (
 class OnnxEngine:
     """Detects with the pack's SCRFD, embeds with its ArcFace recogniser."""
 
-    def __init__(
-        self, pack: Pack, detector: FaceDetector, recogniser: ArcFace, provider: str = "CPU"
-    ) -> None:
-        self._pack = pack
-        self.provider = provider
-        self._detector = detector
-        self._recogniser = recogniser
-
-    @classmethod
-    def load(cls, settings: EngineSettings, *, threads: int = 1) -> "OnnxEngine":
-        """Load the pack that the settings name, `threads` threads to each of its models.
-
-        Raises PackUnavailable if the pack, or an execution provider, is not there or not usable.
-        """
-        files = provide_pack(settings)
-        return cls.of(files, Runtime.of(settings, threads=threads))
-
-    @classmethod
-    def of(cls, files: PackFiles, runtime: Runtime) -> "OnnxEngine":
-        """Load a pack that was found. Raises PackUnavailable if its models cannot be used."""
-        detector = FaceDetector.of(
-            runtime.load(files.detector, "detection"), batch=runtime.detect_batch
-        )
-        recogniser = ArcFace(
-            runtime.load(files.recogniser, "recognition"), sizes=runtime.embed_sizes
-        )
-        if not runtime.on_cpu:
-            recogniser.warm()
-        return cls(files.pack, detector, recogniser, runtime.name)
+    def __init__(self, models: Models) -> None:
+        self._pack = models.pack
+        self.provider = models.provider
+        self._detector = FaceDetector(models.whole, models.close)
+        self._recogniser = models.recogniser
 
     @property
     def pack(self) -> Pack:
@@ -82,7 +55,7 @@ class OnnxEngine:
                 crops[i] = align_face(image, face.detection.landmarks)
             except DegenerateLandmarks:  # eyes, nose and mouth in one line: seen from the side
                 faces[i] = replace(face, reasons=(FaceReason.EXTREME_POSE,))
-        embeddings = self._recogniser.embed(list(crops.values()))
+        embeddings = settled(self._recogniser.embed_each(list(crops.values())))
         for i, embedding in zip(crops, embeddings, strict=True):
             faces[i] = replace(faces[i], embedding=embedding)
         return faces
