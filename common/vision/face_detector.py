@@ -8,7 +8,7 @@ from common.vision.canvas import Canvas, letterbox, pad
 from common.vision.detections import NOTHING, Detections, concatenate, merge, suppress
 from common.vision.models import Detector
 from common.vision.tiles import tiles
-from common.vision.types import BgrImage, Detail
+from common.vision.types import BgrImage, Checkpoint, Detail, go_on
 
 WHOLE_SIDE = 640
 """Canvas for the whole image: what SCRFD was trained on, and insightface's usual `det_size`."""
@@ -29,7 +29,7 @@ class FaceDetector:
         self._whole = whole
         self._close = close
 
-    def find(self, image: BgrImage, detail: Detail) -> Detections:
+    def find(self, image: BgrImage, detail: Detail, checkpoint: Checkpoint = go_on) -> Detections:
         """Find the faces of one image, each once, in image pixels.
 
         STANDARD looks at the image on two canvases; HIGH also at tiles of it, where they show
@@ -38,11 +38,12 @@ class FaceDetector:
         found = self._find_standard(image)
         if detail is Detail.STANDARD:
             return found
-        return merge(found, concatenate([NOTHING, *self._on_tiles(image)]))
+        return merge(found, concatenate([NOTHING, *self._on_tiles(image, checkpoint)]))
 
-    def _on_tiles(self, image: BgrImage) -> Iterator[Detections]:
+    def _on_tiles(self, image: BgrImage, checkpoint: Checkpoint) -> Iterator[Detections]:
         rest = tiles(image, self._whole.side)
         while some := list(islice(rest, self._whole.sizes[-1])):
+            checkpoint()
             canvases = [pad(tile.pixels, self._whole.side) for tile in some]
             for tile, seen in zip(some, settled(self._whole.detect_each(canvases)), strict=True):
                 yield tile.to_image(suppress(seen))

@@ -16,6 +16,7 @@ from common.vision.types import (
     AnalyzeOptions,
     BgrImage,
     Box,
+    Checkpoint,
     Detection,
     EmbeddingVector,
     Face,
@@ -24,6 +25,7 @@ from common.vision.types import (
     Quality,
     QualityFilter,
     Timings,
+    go_on,
     largest_first,
 )
 
@@ -65,7 +67,9 @@ class FakeEngine:
     def pack(self) -> Pack:
         return self._pack
 
-    def analyze(self, image: BgrImage, options: AnalyzeOptions) -> Analysis:
+    def analyze(
+        self, image: BgrImage, options: AnalyzeOptions, checkpoint: Checkpoint = go_on
+    ) -> Analysis:
         """As Engine.analyze; obeys a Command drawn in the photo first."""
         started = time.perf_counter()
         squares, bars = _shapes(image)
@@ -73,6 +77,7 @@ class FakeEngine:
             _obey(_colour(image, bar))
         detections = largest_first([_detection(box) for box in squares])
         detected = time.perf_counter()
+        checkpoint()
         faces = [_face(image, detection, options) for detection in detections]
         kept = 0
         for index, face in enumerate(faces):

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from itertools import islice
 
 from common.vision.align import DegenerateLandmarks, align_face
 from common.vision.batches import settled
@@ -12,10 +13,12 @@ from common.vision.types import (
     Analysis,
     AnalyzeOptions,
     BgrImage,
+    Checkpoint,
     Face,
     FaceReason,
     Pack,
     Timings,
+    go_on,
 )
 
 
@@ -32,20 +35,22 @@ class OnnxEngine:
     def pack(self) -> Pack:
         return self._pack
 
-    def analyze(self, image: BgrImage, options: AnalyzeOptions) -> Analysis:
+    def analyze(
+        self, image: BgrImage, options: AnalyzeOptions, checkpoint: Checkpoint = go_on
+    ) -> Analysis:
         """Find, measure and embed the faces of one upright BGR image, largest first."""
         started = time.perf_counter()
-        found = self._detector.find(image, options.detail)
+        found = self._detector.find(image, options.detail, checkpoint)
         faces = assess(image, found.as_list(), options)
         detected = time.perf_counter()
-        faces = self._embed(image, faces)
+        faces = self._embed(image, faces, checkpoint)
         embedded = time.perf_counter()
         timings = Timings(
             detect_ms=(detected - started) * 1000, embed_ms=(embedded - detected) * 1000
         )
         return Analysis(image.shape[1], image.shape[0], tuple(faces), timings)
 
-    def _embed(self, image: BgrImage, faces: list[Face]) -> list[Face]:
+    def _embed(self, image: BgrImage, faces: list[Face], checkpoint: Checkpoint) -> list[Face]:
         """Give each face without reasons its embedding."""
         crops = {}
         for i, face in enumerate(faces):
@@ -55,7 +60,10 @@ class OnnxEngine:
                 crops[i] = align_face(image, face.detection.landmarks)
             except DegenerateLandmarks:  # eyes, nose and mouth in one line: seen from the side
                 faces[i] = replace(face, reasons=(FaceReason.EXTREME_POSE,))
-        embeddings = settled(self._recogniser.embed_each(list(crops.values())))
-        for i, embedding in zip(crops, embeddings, strict=True):
-            faces[i] = replace(faces[i], embedding=embedding)
+        rest = iter(crops.items())
+        while some := dict(islice(rest, self._recogniser.sizes[-1])):
+            checkpoint()
+            embeddings = settled(self._recogniser.embed_each(list(some.values())))
+            for i, embedding in zip(some, embeddings, strict=True):
+                faces[i] = replace(faces[i], embedding=embedding)
         return faces

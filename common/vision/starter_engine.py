@@ -18,9 +18,11 @@ from common.vision.types import (
     Analysis,
     AnalyzeOptions,
     BgrImage,
+    Checkpoint,
     EmbeddingVector,
     Pack,
     Timings,
+    go_on,
 )
 
 if TYPE_CHECKING:
@@ -72,7 +74,9 @@ class StarterEngine:
     def pack(self) -> Pack:
         return self._pack
 
-    def analyze(self, image: BgrImage, options: AnalyzeOptions) -> Analysis:
+    def analyze(
+        self, image: BgrImage, options: AnalyzeOptions, checkpoint: Checkpoint = go_on
+    ) -> Analysis:
         """As Engine.analyze."""
         started = time.perf_counter()
         found = self._detector.find(image, options.detail)
@@ -80,16 +84,16 @@ class StarterEngine:
         detected = time.perf_counter()
         rgb = np.ascontiguousarray(image[:, :, ::-1])
         # Both are ordered by size, so that they go together.
-        embedded = [
-            face if face.reasons else replace(face, embedding=self._embed(rgb, source))
-            for face, source in zip(faces, found, strict=True)
-        ]
+        for i, source in enumerate(found):
+            checkpoint()
+            if not faces[i].reasons:
+                faces[i] = replace(faces[i], embedding=self._embed(rgb, source))
         timings = Timings(
             detect_ms=(detected - started) * 1000,
             embed_ms=(time.perf_counter() - detected) * 1000,
         )
         height, width = image.shape[:2]
-        return Analysis(width, height, tuple(embedded), timings)
+        return Analysis(width, height, tuple(faces), timings)
 
     def describe(self, rgb: NDArray[np.uint8], face: "FoundFace") -> NDArray[np.float64]:
         """The network's own descriptor of one face, not normalised; (128,).
