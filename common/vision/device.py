@@ -23,6 +23,7 @@ from common.vision.messages import Failure, Loaded, Setup
 from common.vision.models import Models
 from common.vision.tally import Tally
 from common.vision.types import BgrImage
+from common.vision.workload import DeviceLoad
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def main() -> None:
     inbox.server.send(Loaded(models.pack, models.provider))
     # Half of it, so that the photos which wait for a stuck device find another in their time.
     stuck_s = setup.engine.image_timeout_s / 2
-    start_thread(lambda: _tell(inbox, device.tally, stuck_s))
+    start_thread(lambda: tell(device.tally, inbox.server.send, stuck_s))
     while isinstance(line := inbox.get(), Connection):
         threading.Thread(target=device.serve, args=(line,), daemon=True).start()
     os._exit(0)  # whatever still runs; the sessions need no tidying up
@@ -60,12 +61,13 @@ def _load(setup: Setup) -> Models:
     return load_models(setup.engine, threads=setup.engine.threads or 1, shared=True)
 
 
-def _tell(inbox: Inbox, tally: Tally, stuck_s: float) -> None:
-    """Send the server the load where it has changed; end the process where a run never ends."""
+def tell(tally: Tally, send: Callable[[DeviceLoad], None], stuck_s: float) -> None:
+    """Send the load where it has changed; end the process where a run takes longer than
+    `stuck_s`."""
     while True:
         if tally.changed.wait(TELL_S):
             tally.changed.clear()
-            inbox.server.send(tally.load)
+            send(tally.load)
             time.sleep(TELL_S)
         if tally.longest_s > stuck_s:
             logger.error("a run has taken %.0f s: the device is stuck", tally.longest_s)

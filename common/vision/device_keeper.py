@@ -61,6 +61,8 @@ class DeviceKeeper:
 
     async def connect(self, worker: WorkerProcess) -> None:
         """See that a worker has a line to the process that runs, which is waited for."""
+        if self._device and not self._device.alive:
+            self._ready.clear()  # `_keep` is about to find out
         await self._ready.wait()
         device = self._device
         if device is None or worker.device is device:

@@ -74,6 +74,7 @@ class FakeEngine:
         started = time.perf_counter()
         squares, bars = _shapes(image)
         for bar in bars:
+            checkpoint()
             _obey(_colour(image, bar))
         detections = largest_first([_detection(box) for box in squares])
         detected = time.perf_counter()

@@ -4,14 +4,15 @@ by models that it shares with the other workers."""
 import time
 import traceback
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection
 
-from common.config import ImageLimits
+from common.config import EngineSettings, ImageLimits
 from common.errors import InvalidImage
 from common.vision.child import Inbox, attempt
 from common.vision.device_line import DeviceLine
 from common.vision.messages import Answer, Failure, Loaded, Setup, Task, Withdrawn
-from common.vision.types import Engine, NobodyWaits
+from common.vision.types import Checkpoint, Engine, NobodyWaits, go_on
 
 
 def main() -> None:
@@ -23,7 +24,7 @@ def main() -> None:
     line = DeviceLine() if setup.shared else None
     if line and isinstance(connection := inbox.get(), Connection):
         line.renew(connection)
-    engine = attempt(lambda: _load(setup, line))
+    engine = attempt(lambda: _load(setup.engine, line))
     if isinstance(engine, Failure):
         inbox.server.send(engine)
         return
@@ -32,12 +33,19 @@ def main() -> None:
         if isinstance(message, Task):
             if line:
                 line.urgent = message.urgent
-            inbox.server.send(_answer(engine, setup.limits, message, inbox))
+            checkpoint = partial(_checkpoint, inbox, message.number)
+            inbox.server.send(_answer(engine, setup.limits, message, checkpoint))
         elif line and isinstance(message, Connection):
             line.renew(message)
 
 
-def _load(setup: Setup, line: DeviceLine | None) -> Engine:
+def _checkpoint(inbox: Inbox, number: int) -> None:
+    """The checkpoint of a task."""
+    if inbox.cancelled == number:
+        raise NobodyWaits
+
+
+def _load(settings: EngineSettings, line: DeviceLine | None = None) -> Engine:
     """The engine with its threads; cv2's own are turned off."""
     import cv2
 
@@ -46,16 +54,14 @@ def _load(setup: Setup, line: DeviceLine | None) -> Engine:
     cv2.setNumThreads(1)
     if line:
         return remote_engine(line)
-    return load_engine(setup.engine, threads=setup.engine.threads or 1)
+    return load_engine(settings, threads=settings.threads or 1)
 
 
-def _answer(engine: Engine, limits: ImageLimits, task: Task, inbox: Inbox) -> Answer:
+def _answer(
+    engine: Engine, limits: ImageLimits, task: Task, checkpoint: Checkpoint = go_on
+) -> Answer:
     """Check, decode and analyse one image, or give it up on the way."""
     from common.vision.image import decode, read_header
-
-    def checkpoint() -> None:
-        if inbox.cancelled == task.number:
-            raise NobodyWaits
 
     try:
         started = time.perf_counter()
