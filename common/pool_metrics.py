@@ -80,7 +80,7 @@ def _of_device(load: DeviceLoad, replaced: int) -> Iterable[Metric]:
 
 def _buckets(model: ModelLoad) -> list[tuple[str, float]]:
     """Runs of at most so many items, as Prometheus wants them."""
-    bounds = [*((str(most), most) for most in BATCH_BUCKETS), ("+Inf", inf)]
+    bounds = [*((str(float(most)), most) for most in BATCH_BUCKETS), ("+Inf", inf)]
     return [
         (name, sum(n for items, n in model.runs.items() if items <= most)) for name, most in bounds
     ]

@@ -64,6 +64,11 @@ class Batcher(Generic[Item, Result]):
         self._waiting = 0
         self._arrival = threading.Condition()
 
+    @property
+    def waiting(self) -> int:
+        """Items that are not yet run."""
+        return self._waiting
+
     def ask(self, items: Sequence[Item], *, urgent: bool = False) -> list[Result | Unfit]:
         """Wait for the result of each item; one that does not fit, or fails alone, is an Unfit."""
         if not items:
