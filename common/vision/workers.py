@@ -201,15 +201,18 @@ class WorkerPool:
     async def _serve(self, process: WorkerProcess) -> None:
         """Work on one image after the other, for ever, in this process or its successors."""
         while True:
-            job = await self._lanes.take()
-            # It may have been killed while it was idle; that must cost no image.
-            if not process.alive:
-                process = await self._replace(process)
-            await self._connect(process)
-            if not job.answer.done():
-                await self._work(process, job)
-            if not process.alive:
-                process = await self._replace(process)
+            process = await self._serve_one(process)
+
+    async def _serve_one(self, process: WorkerProcess) -> WorkerProcess:
+        """Work on the next image; returns the process for the one after it."""
+        job = await self._lanes.take()
+        # It may have been killed while it was idle; that must cost no image.
+        if not process.alive:
+            process = await self._replace(process)
+        await self._connect(process)
+        if not job.answer.done():
+            await self._work(process, job)
+        return process if process.alive else await self._replace(process)
 
     async def _connect(self, process: WorkerProcess) -> None:
         if self._keeper:

@@ -2,6 +2,7 @@
 engine of their own, and no death costs more than what was under way."""
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -22,7 +23,7 @@ from common.pool_metrics import observe_workload
 from common.vision.device import TELL_S
 from common.vision.engines import load_engine
 from common.vision.types import Analysis, AnalyzeOptions, BgrImage, Engine, QualityFilter
-from common.vision.workers import WorkerPool
+from common.vision.workers import WorkerPool, _Job
 from common.vision.workload import DeviceLoad
 
 EVERYTHING = AnalyzeOptions(quality_filter=QualityFilter.NONE, max_faces=1000)
@@ -206,6 +207,44 @@ async def test_a_killed_device_costs_what_was_under_way(pool: WorkerPool, local:
     after = await device_load(pool)
     assert after.busy_s >= before.busy_s
     assert all(after.models[name].items >= each.items for name, each in before.models.items())
+
+
+@pytest.mark.parametrize("shared_models", ["yes", "no"])
+async def test_a_thousand_cancelled_photos_leave_nothing(pack: Path, shared_models: str) -> None:
+    wanted = settings(pack, shared_models=shared_models, workers=2, queue_size=8)
+    async with running(wanted) as pool:
+        await churn(pool, 500)
+        before = resident_bytes()
+        await churn(pool, 500)
+        assert pool.waiting == 0
+        await until(lambda: pool.busy == 0)
+        assert resident_bytes() < 1.1 * before
+        good(await analyze_all(pool, [photo(IMAGES[4])] * 4))
+        assert (pool.replaced, pool.workload.devices_replaced) == (0, 0)
+    gc.collect()
+    assert not [each for each in gc.get_objects() if type(each) is _Job]
+
+
+async def churn(pool: WorkerPool, count: int) -> None:
+    """Ask for photos, ten at a time, and go away while they wait or are worked on."""
+    content, rng = photo(IMAGES[4]), np.random.default_rng(count)
+    for _ in range(count // 10):
+        calls = [
+            asyncio.create_task(pool.analyze(content, EVERYTHING, urgent=n % 5 == 0))
+            for n in range(10)
+        ]
+        await asyncio.sleep(float(rng.uniform(0, 0.05)))
+        for call in calls:
+            call.cancel()
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(each, Analysis | asyncio.CancelledError) for each in outcomes)
+
+
+def resident_bytes() -> int:
+    """Of this process and all below it."""
+    server = psutil.Process()
+    family = [server, *server.children(recursive=True)]
+    return sum(process.memory_info().rss for process in family)
 
 
 async def test_metrics_tell_how_full_batches_are(pool: WorkerPool) -> None:

@@ -1,5 +1,7 @@
 """The onnx engine on a tiny pack in InsightFace's form, whose faces are white squares."""
 
+from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from common.vision.types import (
     Detail,
     Engine,
     FaceReason,
+    NobodyWaits,
     QualityFilter,
 )
 
@@ -110,6 +113,24 @@ def test_high_detail_finds_what_is_small_in_a_large_photo(pack: Path) -> None:
         assert abs(box.x + box.width / 2 - 1220) < CELL / tile_scale
         assert abs(box.y + box.height / 2 - 420) < CELL / tile_scale
     assert faces
+
+
+def test_an_image_can_be_given_up_between_its_stages(pack: Path) -> None:
+    engine = load(pack)
+    six = squares((2, 3), (6, 3), (10, 3), (2, 12), (6, 12), (10, 12))
+    large = np.zeros((1500, 2000, 3), np.uint8)
+    for image, detail in ((six, Detail.STANDARD), (large, Detail.HIGH)):
+        options = AnalyzeOptions(detail, QualityFilter.NONE)
+        passed = Counter[str]()
+        engine.analyze(image, options, partial(passed.update, ["once"]))
+        # Before each batch of faces, or of tiles.
+        assert passed["once"] >= 2
+    with pytest.raises(NobodyWaits):
+        engine.analyze(six, EVERYTHING, refuse)
+
+
+def refuse() -> None:
+    raise NobodyWaits
 
 
 def test_images_without_faces_are_no_error(pack: Path) -> None:
