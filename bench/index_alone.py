@@ -17,6 +17,7 @@ import onnxruntime
 from bench.index_child import own_output, serve_orders, tell
 from common.config import EngineSettings, ImageLimits
 from common.vision import worker
+from common.vision.messages import Task
 from common.vision.picture import Picture
 from common.vision.types import Analysis, AnalyzeOptions, QualityFilter
 
@@ -51,10 +52,7 @@ class Alone:
     def __init__(self, pack: str) -> None:
         self._models = ModelTime()
         settings = EngineSettings(kind="onnx", pack=pack, providers=["CPUExecutionProvider"])
-        engine = worker._load(settings)
-        if isinstance(engine, worker.Failure):
-            raise RuntimeError(engine.message)
-        self._engine = engine
+        self._engine = worker._load(settings)
 
     def answer(self, order: dict[str, Any]) -> object:
         """`stages`: seconds of each stage; `imdecode`: of OpenCV's decoder on the same photos;
@@ -100,7 +98,7 @@ class Alone:
         ]
 
     def _analyze(self, content: bytes) -> Analysis:
-        task = worker.Task(content, EVERY_FACE, _LIMITS.max_photo_bytes)
+        task = Task(1, content, EVERY_FACE, _LIMITS.max_photo_bytes)
         answer = worker._answer(self._engine, _LIMITS, task)
         if not isinstance(answer, Analysis):
             raise RuntimeError(f"a photo was not analysed: {answer}")

@@ -11,8 +11,12 @@ from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from common.vision.device_line import Model
+
 IN_WORKERS = ("decode", "detect", "embed")
 STAGES = ("queue", *IN_WORKERS, "commit")
+DEVICE_BUSY = "facepass_device_busy_seconds_total"
+SHARED_MODELS = tuple(model.value for model in Model)
 _HARDLY_IDLE = 0.8
 """Share of the time from which on something that works counts as what holds the rest up."""
 
@@ -30,6 +34,10 @@ class Scrape:
         """One value; 0 for what has not happened yet."""
         return self.values.get((name, frozenset(labels.items())), 0.0)
 
+    def has(self, name: str) -> bool:
+        """Whether there is a value without labels."""
+        return (name, frozenset()) in self.values
+
 
 @dataclass(frozen=True, slots=True)
 class StageTime:
@@ -41,11 +49,22 @@ class StageTime:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchFill:
+    """How full the batches of a shared model were. share: of their places."""
+
+    model: str
+    items_per_run: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class StageReport:
     """What became of the time between two scrapes.
 
     workers_share, writer_share, server_share: how much of it the workers, the commits and the
     server's own process were busy; the latter may pass 1, its threads run besides one another.
+    device_share: how much of it models that the workers share had something to run, None where
+    there are none; fills: how full their batches were, by model.
     ideal_per_s: photos a second if the workers did nothing but their stages all the time.
     """
 
@@ -60,6 +79,8 @@ class StageReport:
     photos_per_commit: float
     ideal_per_s: float
     photos_waiting: float
+    device_share: float | None = None
+    fills: Sequence[BatchFill] = ()
 
     @property
     def photos_per_s(self) -> float:
@@ -73,6 +94,9 @@ class StageReport:
             "commits": self.writer_share,
             "server process": self.server_share,
         }
+        # Workers count as busy while they wait for it.
+        if self.device_share is not None and self.device_share >= _HARDLY_IDLE:
+            return "device"
         busiest = max(shares, key=lambda name: shares[name])
         if shares[busiest] < _HARDLY_IDLE:
             return "nothing here: photos come too slowly"
@@ -95,6 +119,13 @@ class StageReport:
         for stage in self.stages:
             share = f"  {_percent(stage.share)} of the workers' time" if stage.share else ""
             lines.append(f"  {stage.name:7} {stage.mean_ms:8.1f} ms a photo{share}")
+        if self.device_share is not None:
+            lines.append(f"device: busy {_percent(self.device_share)}")
+        for fill in self.fills:
+            lines.append(
+                f"  {fill.model}: {fill.items_per_run:.1f} items a run, "
+                f"{_percent(fill.share)} of its places"
+            )
         return "\n".join(lines)
 
     @property
@@ -145,6 +176,14 @@ def report(before: Scrape, after: Scrape) -> StageReport:
         photos_per_commit=grown("facepass_commit_photos_sum") / max(1.0, commits),
         ideal_per_s=workers * counts["detect"] / worked if worked else 0.0,
         photos_waiting=after.value("facepass_images_waiting", lane="photos"),
+        device_share=grown(DEVICE_BUSY) / seconds if after.has(DEVICE_BUSY) else None,
+        fills=[
+            BatchFill(model, items / runs, items / places)
+            for model in SHARED_MODELS
+            if (runs := grown("facepass_device_batch_items_count", model=model))
+            if (items := grown("facepass_device_batch_items_sum", model=model))
+            if (places := grown("facepass_device_batch_places_total", model=model))
+        ],
     )
 
 

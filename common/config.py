@@ -59,11 +59,15 @@ class EngineSettings(SettingsBlock):
     at least 0.999, checked at start). For GPUs; a CPU gains nothing."""
     cache_dir: Path = Path("~/.cache/facepass")
     """Folder for what is made of a pack: TensorRT's engines, models in half precision."""
+    shared_models: Literal["auto", "yes", "no"] = "auto"
+    """Whether the workers share one copy of a pack's models, in a process of its own that runs
+    them in batches over all their images. `auto`: where they run on a GPU."""
     workers: int = Field(default=0, ge=0, le=256)
-    """Worker processes, each with its own models. 0: as a trial at start shows, else one per CPU
-    core; on a GPU up to four."""
+    """Worker processes. 0: one per CPU core where they share models; else as a trial at start
+    shows, one per CPU core without a trial, on a GPU up to four."""
     threads: int = Field(default=0, ge=0, le=256)
-    """Threads of each worker's models. 0: as the trial shows, 1 where `workers` is set."""
+    """Threads of each copy of the models. 0: all cores for a shared one; else as the trial shows, 1
+    where `workers` is set."""
     queue_size: int = Field(default=64, ge=1, le=10_000)
     """Photos that may wait for a worker before callers are made to wait; as many selfies before
     they are refused."""

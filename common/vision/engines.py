@@ -4,6 +4,7 @@ from typing import assert_never
 
 from common.config import EngineSettings
 from common.errors import PackUnavailable
+from common.vision.device_line import DeviceLine
 from common.vision.types import Engine
 
 
@@ -17,14 +18,16 @@ def load_engine(settings: EngineSettings, *, threads: int = 1) -> Engine:
     if kind == "auto":
         kind = "onnx" if settings.pack else "starter"
     if kind == "onnx":
+        from common.vision.onnx_engine import OnnxEngine
+
         try:
-            from common.vision.onnx_engine import OnnxEngine
+            from common.vision.onnx_models import load_models
         except ImportError as error:
             raise PackUnavailable(
                 f"The onnx engine needs onnxruntime: {error}. Install facepass-server with its "
                 "`cpu` or its `gpu` extra."
             ) from error
-        return OnnxEngine.load(settings, threads=threads)
+        return OnnxEngine(load_models(settings, threads=threads))
     if kind == "starter":
         from common.vision.starter_engine import StarterEngine
 
@@ -34,3 +37,14 @@ def load_engine(settings: EngineSettings, *, threads: int = 1) -> Engine:
 
         return FakeEngine(settings.pack)
     assert_never(kind)
+
+
+def remote_engine(line: DeviceLine) -> Engine:
+    """The onnx engine on the models of a device process. Raises DeviceGone.
+
+    onnxruntime and its libraries are not imported.
+    """
+    from common.vision.onnx_engine import OnnxEngine
+    from common.vision.remote_models import remote_models
+
+    return OnnxEngine(remote_models(line))

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
 
-from common.errors import PackUnavailable
+from common.vision.batches import settled
+from common.vision.canvas import Canvas, letterbox, pad
 from common.vision.detections import NOTHING, Detections, concatenate, merge, suppress
-from common.vision.scrfd import Canvas, Scrfd, detector_at, letterbox, pad
-from common.vision.scrfd_graph import FixedGraph
+from common.vision.models import Detector
 from common.vision.tiles import tiles
-from common.vision.types import BgrImage, Detail
+from common.vision.types import BgrImage, Checkpoint, Detail, go_on
 
 WHOLE_SIDE = 640
 """Canvas for the whole image: what SCRFD was trained on, and insightface's usual `det_size`."""
@@ -25,28 +24,12 @@ smaller ones are the whole-image canvas's own field."""
 class FaceDetector:
     """Finds small, middling and frame-filling faces with one SCRFD."""
 
-    def __init__(self, whole: Scrfd, close: Scrfd) -> None:
-        """close: the same detector on a canvas of CLOSE_SIDE; or `whole` again, if its graph takes
-        no other size: then the image is shrunk into a part of its canvas."""
+    def __init__(self, whole: Detector, close: Detector) -> None:
+        """close: as in Models."""
         self._whole = whole
         self._close = close
 
-    @classmethod
-    def of(cls, model: Any, batch: int = 1) -> "FaceDetector":
-        """Use one of insightface's detectors. Raises PackUnavailable if it is no fit SCRFD.
-
-        batch: most canvases of one inference, where there are several to look at.
-        """
-        try:
-            whole = detector_at(model, WHOLE_SIDE, batch)
-        except FixedGraph as error:
-            raise PackUnavailable(f"{model.model_file} cannot be used: {error}.") from error
-        try:
-            return cls(whole, detector_at(model, CLOSE_SIDE))
-        except FixedGraph:
-            return cls(whole, whole)
-
-    def find(self, image: BgrImage, detail: Detail) -> Detections:
+    def find(self, image: BgrImage, detail: Detail, checkpoint: Checkpoint = go_on) -> Detections:
         """Find the faces of one image, each once, in image pixels.
 
         STANDARD looks at the image on two canvases; HIGH also at tiles of it, where they show
@@ -55,18 +38,20 @@ class FaceDetector:
         found = self._find_standard(image)
         if detail is Detail.STANDARD:
             return found
-        return merge(found, concatenate([NOTHING, *self._on_tiles(image)]))
+        return merge(found, concatenate([NOTHING, *self._on_tiles(image, checkpoint)]))
 
-    def _on_tiles(self, image: BgrImage) -> Iterator[Detections]:
+    def _on_tiles(self, image: BgrImage, checkpoint: Checkpoint) -> Iterator[Detections]:
         rest = tiles(image, self._whole.side)
-        while some := list(islice(rest, self._whole.batch)):
+        while some := list(islice(rest, self._whole.sizes[-1])):
+            checkpoint()
             canvases = [pad(tile.pixels, self._whole.side) for tile in some]
-            for tile, seen in zip(some, self._whole.detect(canvases), strict=True):
+            for tile, seen in zip(some, settled(self._whole.detect_each(canvases)), strict=True):
                 yield tile.to_image(suppress(seen))
 
     def _find_standard(self, image: BgrImage) -> Detections:
         canvas = letterbox(image, self._whole.side)
-        whole = suppress(self._whole.detect([canvas.pixels])[0].moved(scale=canvas.scale))
+        (seen,) = settled(self._whole.detect_each([canvas.pixels]))
+        whole = suppress(seen.moved(scale=canvas.scale))
         strong = whole.scores >= STRONG_SCORE
         weak = whole.take(~strong)
         return merge(whole.take(strong), concatenate([weak, self._find_close(canvas)]))
@@ -74,7 +59,7 @@ class FaceDetector:
     def _find_close(self, canvas: Canvas) -> Detections:
         """Find large faces. Shrinks the canvas again, which is cheaper than shrinking the image."""
         close = letterbox(canvas.filled, self._close.side, within=CLOSE_SIDE, smooth=True)
-        found = self._close.detect([close.pixels])[0]
+        (found,) = settled(self._close.detect_each([close.pixels]))
         sides = (found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1)
         large = found.take(sides >= _CLOSE_SHARE * CLOSE_SIDE)
         return large.moved(scale=close.scale * canvas.scale)

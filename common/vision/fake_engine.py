@@ -17,6 +17,7 @@ from common.vision.types import (
     AnalyzeOptions,
     BgrImage,
     Box,
+    Checkpoint,
     Detection,
     EmbeddingVector,
     Face,
@@ -25,6 +26,7 @@ from common.vision.types import (
     Quality,
     QualityFilter,
     Timings,
+    go_on,
     largest_first,
 )
 
@@ -66,15 +68,19 @@ class FakeEngine:
     def pack(self) -> Pack:
         return self._pack
 
-    def analyze(self, picture: Picture, options: AnalyzeOptions) -> Analysis:
+    def analyze(
+        self, picture: Picture, options: AnalyzeOptions, checkpoint: Checkpoint = go_on
+    ) -> Analysis:
         """As Engine.analyze; obeys a Command drawn in the photo first."""
         image = picture.view().pixels
         started = time.perf_counter()
         squares, bars = _shapes(image)
         for bar in bars:
+            checkpoint()
             _obey(_colour(image, bar))
         detections = largest_first([_detection(box) for box in squares])
         detected = time.perf_counter()
+        checkpoint()
         faces = [_face(image, detection, options) for detection in detections]
         kept = 0
         for index, face in enumerate(faces):

@@ -70,11 +70,14 @@ class Runtime:
         return self.providers[0].removesuffix("ExecutionProvider")
 
     @property
+    def detect_sizes(self) -> Sequence[int]:
+        """Batches to detect in, each a session of its own."""
+        return [1, self.detect_batch] if self.on_cpu else _few(self.detect_batch)
+
+    @property
     def embed_sizes(self) -> Sequence[int]:
         """Batches to embed in: any on a CPU; on a device, which prepares itself for each, few."""
-        if self.on_cpu:
-            return range(1, self.embed_batch + 1)
-        return [size for size in (1, 4, 16) if size < self.embed_batch] + [self.embed_batch]
+        return range(1, self.embed_batch + 1) if self.on_cpu else _few(self.embed_batch)
 
     def load(self, path: Path, task: str) -> Any:
         """One of insightface's model objects, with its session; in half precision where that is
@@ -114,6 +117,11 @@ class Runtime:
             "trt_timing_cache_enable": "1",
             "trt_timing_cache_path": str(folder),
         }
+
+
+def _few(most: int) -> list[int]:
+    """Some sizes of batches up to `most`."""
+    return [size for size in (1, 4, 16) if size < most] + [most]
 
 
 def choose_providers(wanted: Sequence[str]) -> list[str]:

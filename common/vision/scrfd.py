@@ -5,7 +5,6 @@ Source: insightface model_zoo/scrfd.py, whose results are reproduced exactly.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,77 +27,33 @@ _SAME = 0.01
 from those it has alone: rounding, not another canvas."""
 
 
-@dataclass(frozen=True, slots=True)
-class Canvas:
-    """An image fitted into the upper left of a black square.
-
-    pixels: (S, S, 3) BGR, of which `height` x `width` are image. scale: canvas pixels per image
-    pixel.
-    """
-
-    pixels: BgrImage
-    scale: float
-    height: int
-    width: int
-
-    @property
-    def filled(self) -> BgrImage:
-        """The part that is image."""
-        return self.pixels[: self.height, : self.width]
-
-
-def letterbox(image: BgrImage, side: int, *, within: int = 0, smooth: bool = False) -> Canvas:
-    """Fit an image into a black square of `side` pixels.
-
-    within: fit it into the square's upper left part of that side instead. smooth: average the
-    pixels that fall together; else interpolate between neighbours, as insightface does.
-    """
-    fit = within or side
-    rows, columns = image.shape[:2]
-    if rows > columns:
-        height, width = fit, max(int(fit / (rows / columns)), 1)
-    else:
-        height, width = max(int(fit * (rows / columns)), 1), fit
-    shrinks = smooth and height < rows
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    fitted = np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
-    return Canvas(pad(fitted, side), height / rows, height, width)
-
-
-def pad(image: BgrImage, side: int) -> BgrImage:
-    """Lay an image of at most `side` x `side` pixels into the upper left of a black square."""
-    pixels = np.zeros((side, side, 3), dtype=np.uint8)
-    pixels[: image.shape[0], : image.shape[1]] = image
-    return pixels
-
-
 class Scrfd:
-    """One detector on one size of canvas, one by one or in batches of one size."""
+    """One detector on one size of canvas, one by one or in batches of some sizes."""
 
     def __init__(
         self,
         session: onnxruntime.InferenceSession,
         side: int,
-        batched: onnxruntime.InferenceSession | None = None,
+        *batched: onnxruntime.InferenceSession,
     ) -> None:
         """Take a session of `resized_graph` and check that it is sound.
 
-        batched: the same with a larger batch, checked to give what canvases give one by one.
+        batched: the same with larger batches, checked to give what canvases give one by one.
         Raises FixedGraph if one of them does not give the heads of an SCRFD with landmarks.
         """
         self.side = side
-        self.batch = 1
-        """Most canvases of one inference."""
         self._sessions = {1: session}
         blank = np.zeros((side, side, 3), dtype=np.uint8)
         rows = [(side // stride) ** 2 * ANCHORS for stride in STRIDES]
         expected = [count * width for width in HEAD_WIDTHS for count in rows]
         if [head.size for head in self._checked_heads([blank], 1)] != expected:
             raise FixedGraph(f"the detector has other heads than an SCRFD at {side} pixels")
-        if batched is not None:
-            self.batch = int(batched.get_inputs()[0].shape[0])
-            self._sessions[self.batch] = batched
-            self._compare_batch()
+        for each in batched:
+            batch = int(each.get_inputs()[0].shape[0])
+            self._sessions[batch] = each
+            self._compare_batch(batch)
+        self.sizes = sorted(self._sessions)
+        """Of the batches that it runs."""
 
     def detect(self, canvases: Sequence[BgrImage]) -> list[Detections]:
         """Detect the faces of square canvases, in canvas pixels, overlapping ones included.
@@ -109,7 +64,7 @@ class Scrfd:
 
     def detect_each(self, canvases: Sequence[BgrImage]) -> list[Detections | Unfit]:
         """As `detect`; what is no such canvas, or gives no numbers, fails alone."""
-        return run_each(canvases, list(self._sessions), self._fits, self._detect_batch)
+        return run_each(canvases, self.sizes, self._fits, self._detect_batch)
 
     def _fits(self, canvas: BgrImage) -> bool:
         return canvas.shape == (self.side, self.side, 3) and canvas.dtype == np.uint8
@@ -134,16 +89,16 @@ class Scrfd:
         except Exception as error:  # onnxruntime raises classes of its own, without a common root
             raise FixedGraph(f"the detector does not run at {self.side} pixels: {error}") from error
 
-    def _compare_batch(self) -> None:
+    def _compare_batch(self, batch: int) -> None:
         """Check that three canvases have in a batch what they have alone, wherever they are."""
-        distinct = _random_canvases(self.side, min(self.batch, 3))
-        last = self.batch - 1
+        distinct = _random_canvases(self.side, min(batch, 3))
+        last = batch - 1
         places = {0: 0, last // 2: len(distinct) - 2, last: len(distinct) - 1}
-        in_batch = [distinct[places.get(place, 0)] for place in range(self.batch)]
-        together = self._checked_heads(in_batch, self.batch)
+        in_batch = [distinct[places.get(place, 0)] for place in range(batch)]
+        together = self._checked_heads(in_batch, batch)
         alone = [self._checked_heads([canvas], 1) for canvas in distinct]
         for level, head in enumerate(together):
-            if head.shape[:1] != (self.batch,):
+            if head.shape[:1] != (batch,):
                 raise FixedGraph("the detector does not give its heads by canvas")
             singles = [batch_first(each[level], 1)[0] for each in alone]
             bound = _SAME * np.abs(singles[0] - singles[-1]).max() + 1e-4
@@ -159,22 +114,21 @@ def _random_canvases(side: int, count: int) -> list[BgrImage]:
     return [np.asarray(cv2.resize(each, (side, side)), np.uint8) for each in patches]
 
 
-def detector_at(model: Any, side: int, batch: int = 1) -> Scrfd:
+def detector_at(model: Any, side: int, *batches: int) -> Scrfd:
     """One of insightface's detectors on canvases of `side` pixels.
 
     model: insightface's SCRFD, whose graph is given that size, with the same providers and options.
-    batch: most canvases of one inference; where the graph cannot be given that, canvases are run
-    one by one, with a warning. Raises FixedGraph if it cannot be given the size, PackUnavailable if
-    this is no SCRFD that gives landmarks.
+    batches: canvases of one inference, besides one; where the graph cannot be given these, canvases
+    are run one by one, with a warning. Raises FixedGraph if it cannot be given the size,
+    PackUnavailable if this is no SCRFD that gives landmarks.
     """
     if len(model.output_names) != len(STRIDES) * len(HEAD_WIDTHS):
         raise PackUnavailable(f"{model.model_file} is no SCRFD detector with landmarks.")
     session = _session_at(model, side, 1)
     single = Scrfd(session, side)
-    if batch == 1:
-        return single
     try:
-        return Scrfd(session, side, _session_at(model, side, batch))
+        more = [_session_at(model, side, batch) for batch in batches if batch > 1]
+        return Scrfd(session, side, *more) if more else single
     except FixedGraph as error:
         text = f"{model.model_file} looks at one image at a time: {error}"
         logger.warning(text, extra={"action": "detector_not_batched"})

@@ -16,18 +16,22 @@ from common.config import EngineSettings
 logger = logging.getLogger(__name__)
 
 _TIMEOUT_S = 30.0
+_CPU = "CPUExecutionProvider"
 
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """Worker processes and the threads of each one's models. because: how that came to be."""
+    """Worker processes and the threads of each one's models, or of those that they share. because:
+    how that came to be."""
 
     workers: int
     threads: int
     because: str
+    shared: bool = False
 
     def __str__(self) -> str:
-        return f"workers: {self.workers}, threads of each: {self.threads} ({self.because})"
+        threads = "threads of the models they share" if self.shared else "threads of each"
+        return f"workers: {self.workers}, {threads}: {self.threads} ({self.because})"
 
 
 def usable_cores() -> int:
@@ -38,19 +42,37 @@ def usable_cores() -> int:
 
 
 def choose_crew(settings: EngineSettings, cores: int) -> Crew:
-    """What is set; else what a trial with the pack's detector shows. Takes up to some seconds."""
-    if settings.workers:
-        return Crew(settings.workers, settings.threads or 1, "as set")
-    if settings.threads:
-        return Crew(max(cores // settings.threads, 1), settings.threads, "threads as set")
-    if cores == 1 or settings.kind not in ("auto", "onnx") or not settings.pack:
-        return Crew(cores, 1, "one a core")
+    """What is set; else what the providers and a trial with the pack's detector show, which takes
+    up to some seconds."""
+    has_models = settings.kind in ("auto", "onnx") and bool(settings.pack)
+    if has_models and settings.shared_models == "yes":
+        return sharing_crew(settings, cores, "as set")
+    crew = crew_as_set(settings, cores)
+    # Which providers work, and so whether they share models, only the other process finds out.
+    told = settings.shared_models == "no" or settings.providers == [_CPU]
+    if not has_models or (told and crew):
+        return crew or Crew(cores, 1, "one a core")
     try:
         return _try(settings, cores)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         # Whatever is wrong with the pack, the workers say it better.
         logger.info("no trial: %s", error, extra={"action": "self_tune_failed"})
-        return Crew(cores, 1, "one a core, no trial was possible")
+        return crew or Crew(cores, 1, "one a core, no trial was possible")
+
+
+def sharing_crew(settings: EngineSettings, cores: int, because: str) -> Crew:
+    """Workers that only decode and cut out, one a core, beside models that they share."""
+    return Crew(settings.workers or cores, settings.threads or cores, because, shared=True)
+
+
+def crew_as_set(settings: EngineSettings, cores: int) -> Crew | None:
+    """What the settings say, for workers with models of their own, if they do; one core leaves no
+    choice."""
+    if settings.workers:
+        return Crew(settings.workers, settings.threads or 1, "as set")
+    if settings.threads:
+        return Crew(max(cores // settings.threads, 1), settings.threads, "threads as set")
+    return Crew(1, 1, "one a core") if cores == 1 else None
 
 
 def _try(settings: EngineSettings, cores: int) -> Crew:

@@ -18,9 +18,11 @@ from common.vision.starter_mean import MEAN, SHARE
 from common.vision.types import (
     Analysis,
     AnalyzeOptions,
+    Checkpoint,
     EmbeddingVector,
     Pack,
     Timings,
+    go_on,
 )
 
 if TYPE_CHECKING:
@@ -72,25 +74,28 @@ class StarterEngine:
     def pack(self) -> Pack:
         return self._pack
 
-    def analyze(self, picture: Picture, options: AnalyzeOptions) -> Analysis:
+    def analyze(
+        self, picture: Picture, options: AnalyzeOptions, checkpoint: Checkpoint = go_on
+    ) -> Analysis:
         """As Engine.analyze; looks at all pixels, which cost little beside its detector."""
         view = picture.view()
         image = view.pixels
+        checkpoint()
         started = time.perf_counter()
         found = self._detector.find(image, options.detail)
         faces = assess(view, [face.detection for face in found], options)
         detected = time.perf_counter()
         rgb = np.ascontiguousarray(image[:, :, ::-1])
         # Both are ordered by size, so that they go together.
-        embedded = [
-            face if face.reasons else replace(face, embedding=self._embed(rgb, source))
-            for face, source in zip(faces, found, strict=True)
-        ]
+        for i, source in enumerate(found):
+            checkpoint()
+            if not faces[i].reasons:
+                faces[i] = replace(faces[i], embedding=self._embed(rgb, source))
         timings = Timings(
             detect_ms=(detected - started) * 1000,
             embed_ms=(time.perf_counter() - detected) * 1000,
         )
-        return Analysis(picture.width, picture.height, tuple(embedded), timings)
+        return Analysis(picture.width, picture.height, tuple(faces), timings)
 
     def describe(self, rgb: NDArray[np.uint8], face: "FoundFace") -> NDArray[np.float64]:
         """The network's own descriptor of one face, not normalised; (128,).

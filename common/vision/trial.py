@@ -17,10 +17,10 @@ from common.vision.face_detector import WHOLE_SIDE
 from common.vision.onnx_session import Runtime
 from common.vision.packs import find_pack
 from common.vision.scrfd import Scrfd, detector_at
-from common.vision.self_tune import Crew
+from common.vision.self_tune import Crew, crew_as_set, sharing_crew
 
 DEVICE_WORKERS = 4
-"""Workers that share a device: each has a copy of the models in its memory."""
+"""Workers with models of their own on one device: each has a copy of them in its memory."""
 _ROUNDS = 2
 _ROUND_S = 0.25
 _MOST_CORES = 8
@@ -38,14 +38,19 @@ def main() -> None:
 
 
 def trial(settings: EngineSettings, cores: int) -> Crew:
-    """Detect on canvases for a moment with each crew that fills the cores, and take the fastest.
+    """The crew that the settings and the providers ask for; else detect on canvases for a moment
+    with each crew that fills the cores, and take the fastest.
 
     Raises PackUnavailable if the pack is not there; nothing is downloaded.
     """
     files = find_pack(settings)
     runtime = Runtime.of(settings)
+    if not runtime.on_cpu and settings.shared_models == "auto":
+        return sharing_crew(settings, cores, f"they run on {runtime.providers[0]}")
+    if crew := crew_as_set(settings, cores):
+        return crew
     if not runtime.on_cpu:
-        return Crew(min(cores, DEVICE_WORKERS), 1, f"they share {runtime.providers[0]}")
+        return Crew(min(cores, DEVICE_WORKERS), 1, f"each on {runtime.providers[0]}")
     tried = min(cores, _MOST_CORES)
     crews = {
         threads: _detectors(files.detector, replace(runtime, threads=threads), tried // threads)

@@ -1,6 +1,6 @@
 """Values of the vision engines, and the Protocol that each engine is behind."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
@@ -151,6 +151,18 @@ class Pack:
     """What strangers reach, for thresholds given as expected false matches."""
 
 
+class NobodyWaits(Exception):
+    """Nobody waits for the image any more."""
+
+
+Checkpoint = Callable[[], None]
+"""Called between the stages of an image; raises NobodyWaits to have it given up."""
+
+
+def go_on() -> None:
+    """The checkpoint of images that somebody waits for."""
+
+
 class Engine(Protocol):
     """Turns images into faces. Lives in one worker and is called by one thread at a time."""
 
@@ -162,7 +174,9 @@ class Engine(Protocol):
         """What it runs on: CPU, CUDA, Tensorrt."""
         ...
 
-    def analyze(self, picture: "Picture", options: AnalyzeOptions) -> Analysis:
+    def analyze(
+        self, picture: "Picture", options: AnalyzeOptions, checkpoint: Checkpoint = go_on
+    ) -> Analysis:
         """Find, measure and embed the faces of one picture.
 
         Returned faces are ordered by box area, largest first, and in pixels of the whole picture.

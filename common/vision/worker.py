@@ -1,119 +1,72 @@
-"""A worker process: loads its own engine, then turns one image after the other into an analysis.
+"""A worker process: turns one image after the other into an analysis, by an engine of its own or
+by models that it shares with the other workers."""
 
-Its only argument is the file descriptor of its connection to the server. It is not started through
-multiprocessing, whose spawn would import the server's main module, with all of gRPC, into each
-worker.
-"""
-
-import os
-import queue
-import signal
-import sys
-import threading
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection
-from typing import TypeAlias
 
 from common.config import EngineSettings, ImageLimits
-from common.errors import InvalidImage, PackUnavailable
-from common.vision.types import Analysis, AnalyzeOptions, Engine, Pack
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """First message to a worker; answered by a Loaded or a Failure."""
-
-    engine: EngineSettings
-    limits: ImageLimits
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """An engine is there. provider: what it runs on."""
-
-    pack: Pack
-    provider: str
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One image to analyse; answered by an Analysis, an InvalidImage or a Failure."""
-
-    content: bytes
-    options: AnalyzeOptions
-    max_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """What went wrong inside the worker: one line for people, and where."""
-
-    message: str
-    traceback: str
-
-
-Message = Setup | Task | None
-"""What a worker is sent; None asks it to leave."""
-Answer = Loaded | Analysis | InvalidImage | Failure
-_Inbox = queue.SimpleQueue[Message]
-_Line: TypeAlias = "Connection[Answer, Message]"
+from common.errors import InvalidImage
+from common.vision.child import Inbox, attempt
+from common.vision.device_line import DeviceLine
+from common.vision.messages import Answer, Failure, Loaded, Setup, Task, Withdrawn
+from common.vision.types import Checkpoint, Engine, NobodyWaits, go_on
 
 
 def main() -> None:
-    """Serve until told to stop (None); end at once when the server is gone, whatever is going
-    on."""
-    # A Ctrl-C or a service manager's stop reaches the whole group; the server finishes its images
-    # first.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    connection: _Line = Connection(int(sys.argv[1]))
-    inbox: _Inbox = queue.SimpleQueue()
-    threading.Thread(target=_receive, args=(connection, inbox), daemon=True).start()
+    """Serve until told to stop."""
+    inbox = Inbox()
     setup = inbox.get()
     if not isinstance(setup, Setup):
         return
-    engine = _load(setup.engine)
+    line = DeviceLine() if setup.shared else None
+    if line and isinstance(connection := inbox.get(), Connection):
+        line.renew(connection)
+    engine = attempt(lambda: _load(setup.engine, line))
     if isinstance(engine, Failure):
-        connection.send(engine)
+        inbox.server.send(engine)
         return
-    connection.send(Loaded(engine.pack, engine.provider))
-    while isinstance(task := inbox.get(), Task):
-        connection.send(_answer(engine, setup.limits, task))
+    inbox.server.send(Loaded(engine.pack, engine.provider))
+    while message := inbox.get():
+        if isinstance(message, Task):
+            if line:
+                line.urgent = message.urgent
+            checkpoint = partial(_checkpoint, inbox, message.number)
+            inbox.server.send(_answer(engine, setup.limits, message, checkpoint))
+        elif line and isinstance(message, Connection):
+            line.renew(message)
 
 
-def _receive(connection: _Line, inbox: _Inbox) -> None:
-    """Pass messages on; a thread of its own, so that the server's death ends a busy worker too."""
-    while True:
-        try:
-            message = connection.recv()
-        except (EOFError, OSError):
-            os._exit(0)
-        inbox.put(message)
+def _checkpoint(inbox: Inbox, number: int) -> None:
+    """The checkpoint of a task."""
+    if inbox.cancelled == number:
+        raise NobodyWaits
 
 
-def _load(settings: EngineSettings) -> Engine | Failure:
+def _load(settings: EngineSettings, line: DeviceLine | None = None) -> Engine:
     """The engine with its threads; cv2's own are turned off."""
     import cv2
 
-    from common.vision.engines import load_engine
+    from common.vision.engines import load_engine, remote_engine
 
     cv2.setNumThreads(1)
-    try:
-        return load_engine(settings, threads=settings.threads or 1)
-    except PackUnavailable as error:
-        return Failure(error.message, "")
-    except Exception as error:
-        return Failure(f"The engine cannot be loaded: {error}", traceback.format_exc())
+    if line:
+        return remote_engine(line)
+    return load_engine(settings, threads=settings.threads or 1)
 
 
-def _answer(engine: Engine, limits: ImageLimits, task: Task) -> Answer:
-    """Check, decode and analyse one image."""
+def _answer(
+    engine: Engine, limits: ImageLimits, task: Task, checkpoint: Checkpoint = go_on
+) -> Answer:
+    """Check, decode and analyse one image, or give it up on the way."""
     from common.vision.picture import Picture
 
     try:
         picture = Picture.open(task.content, limits, max_bytes=task.max_bytes)
-        analysis = engine.analyze(picture, task.options)
+        analysis = engine.analyze(picture, task.options, checkpoint)
+    except NobodyWaits:
+        return Withdrawn()
     except InvalidImage as error:
         return error
     except Exception as error:

@@ -5,13 +5,17 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count
 
 from common.config import EngineSettings, ImageLimits
 from common.errors import FacePassError, PackUnavailable, ProcessingFailed
+from common.vision.device_keeper import DeviceKeeper
 from common.vision.lanes import CLOSED, Lanes
+from common.vision.messages import Loaded, Setup, Task, Withdrawn
+from common.vision.persist import persist
 from common.vision.self_tune import choose_crew, usable_cores
 from common.vision.types import Analysis, AnalyzeOptions, Pack
-from common.vision.worker import Loaded, Setup, Task
 from common.vision.worker_process import WorkerProcess
 from common.vision.workload import BusyTime, Workload
 
@@ -19,7 +23,6 @@ logger = logging.getLogger(__name__)
 
 LOAD_TIMEOUT_S = 180.0
 STOP_GRACE_S = 5.0
-FIRST_RETRY_S, LAST_RETRY_S = 1.0, 60.0
 
 
 @dataclass(eq=False, slots=True)
@@ -41,10 +44,12 @@ class _Job:
 
 
 class WorkerPool:
-    """`Vision` by worker processes, each with its own engine and one image at a time.
+    """`Vision` by worker processes, each with one image at a time, and with its own models or those
+    of a device process.
 
     Images wait in two bounded lanes (see `Lanes`), so that selfies overtake photos. A worker that
-    dies or takes longer than `image_timeout_s` is replaced and costs the one image it had.
+    dies or takes longer than `image_timeout_s` is replaced and costs the one image it had; an image
+    whose caller goes is given up between two of its stages.
     """
 
     def __init__(self, settings: EngineSettings, limits: ImageLimits) -> None:
@@ -59,6 +64,8 @@ class WorkerPool:
         self._loaded: Loaded | None = None
         self._image_s = 0.5
         self._busy = BusyTime()
+        self._numbers = count(1)
+        self._keeper: DeviceKeeper | None = None
         self.replaced = 0
         """Workers that had to be replaced since the start."""
 
@@ -98,6 +105,8 @@ class WorkerPool:
             photos_waiting=self._lanes.patient,
             selfies_waiting=self._lanes.urgent,
             replaced=self.replaced,
+            device=self._keeper.load if self._keeper else None,
+            devices_replaced=self._keeper.replaced if self._keeper else 0,
         )
 
     @property
@@ -105,11 +114,19 @@ class WorkerPool:
         """Process ids of the workers."""
         return [process.pid for process in self._processes]
 
+    @property
+    def device_pid(self) -> int | None:
+        """Process id of the device process; None where there is none."""
+        return self._keeper.pid if self._keeper else None
+
     async def start(self) -> None:
         """Start all workers, engines loaded. Raises PackUnavailable with the engine's message."""
         await self._choose_crew()
-        processes = [self._spawn() for _ in range(self._size)]
+        processes: list[WorkerProcess] = []
         try:
+            if self._keeper:
+                await self._keeper.start()
+            processes = [self._spawn() for _ in range(self._size)]
             loaded = await asyncio.gather(*(self._load(process) for process in processes))
         except BaseException:
             for process in processes:
@@ -123,6 +140,8 @@ class WorkerPool:
         crew = await asyncio.to_thread(choose_crew, self._settings, usable_cores())
         self._size = crew.workers
         self._settings = self._settings.model_copy(update={"threads": crew.threads})
+        if crew.shared:
+            self._keeper = DeviceKeeper(Setup(self._settings, self._limits))
 
     async def close(self) -> None:
         """Fail what still waits and end all workers."""
@@ -134,6 +153,8 @@ class WorkerPool:
             job.resolve(ProcessingFailed(CLOSED))
         stops = [asyncio.to_thread(process.stop, STOP_GRACE_S) for process in self._processes]
         await asyncio.gather(*stops)
+        if self._keeper:
+            await self._keeper.close()
         await asyncio.to_thread(self._threads.shutdown)
         while self._processes:
             self._processes.pop().close()
@@ -146,7 +167,8 @@ class WorkerPool:
         limits = self._limits
         max_bytes = limits.max_probe_bytes if urgent else limits.max_photo_bytes
         answer: asyncio.Future[Analysis] = asyncio.get_running_loop().create_future()
-        job = _Job(Task(content, options, max_bytes), answer)
+        task = Task(next(self._numbers), content, options, max_bytes, urgent)
+        job = _Job(task, answer)
         self._jobs.add(job)
         try:
             if urgent:
@@ -162,34 +184,45 @@ class WorkerPool:
         return max(1.0, self._settings.queue_size * self._image_s / self._size)
 
     def _spawn(self) -> WorkerProcess:
-        process = WorkerProcess()
+        setup = Setup(self._settings, self._limits, shared=self._keeper is not None)
+        process = WorkerProcess(setup)
         self._processes.add(process)
         return process
 
     async def _load(self, process: WorkerProcess) -> Loaded:
         loop = asyncio.get_running_loop()
+        await self._connect(process)
         timer = loop.call_later(LOAD_TIMEOUT_S, process.kill)
         try:
-            setup = Setup(self._settings, self._limits)
-            return await loop.run_in_executor(self._threads, process.load, setup)
+            return await loop.run_in_executor(self._threads, process.load)
         finally:
             timer.cancel()
 
     async def _serve(self, process: WorkerProcess) -> None:
         """Work on one image after the other, for ever, in this process or its successors."""
         while True:
-            job = await self._lanes.take()
-            # It may have been killed while it was idle; that must cost no image.
-            if not process.alive:
-                process = await self._replace(process)
+            process = await self._serve_one(process)
+
+    async def _serve_one(self, process: WorkerProcess) -> WorkerProcess:
+        """Work on the next image; returns the process for the one after it."""
+        job = await self._lanes.take()
+        # It may have been killed while it was idle; that must cost no image.
+        if not process.alive:
+            process = await self._replace(process)
+        await self._connect(process)
+        if not job.answer.done():
             await self._work(process, job)
-            if not process.alive:
-                process = await self._replace(process)
+        return process if process.alive else await self._replace(process)
+
+    async def _connect(self, process: WorkerProcess) -> None:
+        if self._keeper:
+            await self._keeper.connect(process)
 
     async def _work(self, process: WorkerProcess, job: _Job) -> None:
         """Give one image to a worker and answer its caller."""
         loop = asyncio.get_running_loop()
         timer = loop.call_later(self._settings.image_timeout_s, process.kill)
+        job.answer.add_done_callback(partial(_withdraw, process, job.task.number))
         started = time.perf_counter()
         self._busy.begin()
         try:
@@ -202,6 +235,8 @@ class WorkerPool:
             process.kill()
             job.resolve(ProcessingFailed("FacePass failed on this image; nothing was stored."))
         else:
+            if isinstance(analysis, Withdrawn):
+                return
             queue_ms = (started - job.arrived) * 1000
             timings = replace(analysis.timings, queue_ms=queue_ms)
             job.resolve(replace(analysis, timings=timings))
@@ -215,17 +250,21 @@ class WorkerPool:
         self._processes.discard(dead)
         await asyncio.to_thread(dead.close)
         self.replaced += 1
-        pause_s = FIRST_RETRY_S
-        while True:
-            process = self._spawn()
-            try:
-                await self._load(process)
-            except PackUnavailable as error:
-                logger.error(error.message, extra={"action": "worker_not_replaced"})
-                self._processes.discard(process)
-                await asyncio.to_thread(process.close)
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, LAST_RETRY_S)
-            else:
-                logger.warning("worker replaced", extra={"action": "worker_replaced"})
-                return process
+        return await persist(self._start_one, "worker")
+
+    async def _start_one(self) -> WorkerProcess:
+        process = self._spawn()
+        try:
+            await self._load(process)
+        except PackUnavailable:
+            self._processes.discard(process)
+            await asyncio.to_thread(process.close)
+            raise
+        return process
+
+
+def _withdraw(process: WorkerProcess, number: int, answer: asyncio.Future[Analysis]) -> None:
+    """Where the caller has gone, have the worker give its image up."""
+    if answer.cancelled():
+        # In a thread, since a worker that is stuck may not be reading.
+        asyncio.get_running_loop().run_in_executor(None, process.cancel, number)

@@ -1,12 +1,49 @@
 """How much the workers have to do, and how much of the time they do it."""
 
 import time
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLoad:
+    """What a shared model has run. runs: how many there were of so many items. places: of all
+    their batches, padding included."""
+
+    runs: Mapping[int, int] = field(default_factory=dict)
+    places: int = 0
+
+    def __add__(self, other: "ModelLoad") -> "ModelLoad":
+        return ModelLoad(Counter(self.runs) + Counter(other.runs), self.places + other.places)
+
+    @property
+    def items(self) -> int:
+        """Of all runs."""
+        return sum(items * runs for items, runs in self.runs.items())
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceLoad:
+    """What a device process has done since its start. busy_s: seconds with any run under way.
+    models: by the names of device_line.Model."""
+
+    busy_s: float = 0.0
+    models: Mapping[str, ModelLoad] = field(default_factory=dict)
+
+    def __add__(self, other: "DeviceLoad") -> "DeviceLoad":
+        none = ModelLoad()
+        names = [*self.models, *(name for name in other.models if name not in self.models)]
+        models = {n: self.models.get(n, none) + other.models.get(n, none) for n in names}
+        return DeviceLoad(self.busy_s + other.busy_s, models)
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The pool at one moment. busy_s: worker seconds spent on images since the start."""
+    """The pool at one moment. busy_s: worker seconds spent on images since the start. device: of
+    all device processes, None where each worker has its own models; devices_replaced: those that
+    died.
+    """
 
     workers: int
     busy: int
@@ -14,6 +51,8 @@ class Workload:
     photos_waiting: int
     selfies_waiting: int
     replaced: int
+    device: DeviceLoad | None = None
+    devices_replaced: int = 0
 
 
 class BusyTime:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from common.vision.align import align_face
 from common.vision.arcface import ArcFace
+from common.vision.canvas import letterbox
 from common.vision.detections import Detections, suppress
-from common.vision.scrfd import Scrfd, detector_at, letterbox
+from common.vision.scrfd import Scrfd, detector_at
 from common.vision.types import BgrImage
 
 PACKS = ["scrfd25g-mbf128", "scrfd500m-mbf128"]
@@ -50,7 +51,7 @@ def assert_same(one: Detections, other: Detections) -> None:
 
 
 def test_photos_in_any_order(detector: Scrfd, images: list[BgrImage]) -> None:
-    assert detector.batch == BATCH
+    assert detector.sizes == [1, BATCH]
     canvases = [letterbox(image, 640).pixels for image in images]
     alone = [detector.detect([canvas])[0] for canvas in canvases]
     for order in ([0, 1, 2, 3, 4], [4, 2, 0, 3, 1]):

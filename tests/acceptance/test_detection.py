@@ -18,6 +18,7 @@ from common.config import EngineSettings, ImageLimits
 from common.vision.engines import load_engine
 from common.vision.face_detector import CLOSE_SIDE, WHOLE_SIDE, FaceDetector
 from common.vision.image import decode, read_header
+from common.vision.onnx_models import detectors_of
 from common.vision.picture import Picture
 from common.vision.scrfd import detector_at
 from common.vision.types import AnalyzeOptions, BgrImage, Box, Detail, Engine, Face, FaceReason
@@ -206,7 +207,7 @@ def test_official_interleaved_heads(packs_dir: Path, tmp_path: Path) -> None:
     interleave_heads(original, official)
     image = get_image("t1")
     expected, found = (
-        FaceDetector.of(get_model(str(path), providers=["CPUExecutionProvider"]))
+        FaceDetector(*detectors_of(get_model(str(path), providers=["CPUExecutionProvider"])))
         .find(image, Detail.STANDARD)
         .as_list()
         for path in (original, official)

@@ -13,6 +13,7 @@ from insightface.data import get_image
 from common.config import EngineSettings, ImageLimits
 from common.vision import worker
 from common.vision.engines import load_engine
+from common.vision.messages import Task
 from common.vision.picture import Picture
 from common.vision.types import (
     Analysis,
@@ -154,7 +155,7 @@ def test_all_decoding_is_told_as_decoding(engine: Engine) -> None:
     content = group(width=1800)
     first = opened(content)
     first.view(0.5)
-    answer = worker._answer(engine, LIMITS, worker.Task(content, STANDARD, len(content)))
+    answer = worker._answer(engine, LIMITS, Task(1, content, STANDARD, len(content)))
     assert isinstance(answer, Analysis)
     assert answer.timings.decode_ms > 1.2 * first.decode_s * 1000
 

@@ -7,7 +7,7 @@ import pytest
 from facepass.v1 import events_pb2, indexer_pb2
 
 import searcher.app
-from bench.stage_report import STAGES, Scrape, report, scrape
+from bench.stage_report import DEVICE_BUSY, STAGES, Scrape, report, scrape
 from common.vision.fake_photos import Command, fake_photo
 from common.vision.workload import BusyTime
 from searcher.config import SearcherServerSettings, SearcherSettings
@@ -102,16 +102,18 @@ def scraped(at_s: float, **values: float) -> Scrape:
 
 
 @pytest.mark.parametrize(
-    ("busy_s", "commit_s", "cpu_s", "limit"),
+    ("busy_s", "commit_s", "cpu_s", "device_s", "limit"),
     [
-        (19.0, 1.0, 2.0, "workers, by detect"),
-        (4.0, 9.5, 2.0, "commits"),
-        (12.0, 1.0, 9.9, "server process"),
-        (12.0, 1.0, 2.0, "nothing here: photos come too slowly"),
+        (19.0, 1.0, 2.0, None, "workers, by detect"),
+        (19.0, 1.0, 2.0, 3.0, "workers, by detect"),
+        (19.0, 1.0, 2.0, 9.0, "device"),
+        (4.0, 9.5, 2.0, None, "commits"),
+        (12.0, 1.0, 9.9, None, "server process"),
+        (12.0, 1.0, 2.0, 4.0, "nothing here: photos come too slowly"),
     ],
 )
 def test_the_limit_is_what_is_always_busy(
-    busy_s: float, commit_s: float, cpu_s: float, limit: str
+    busy_s: float, commit_s: float, cpu_s: float, device_s: float | None, limit: str
 ) -> None:
     after = scraped(
         10.0,
@@ -123,9 +125,11 @@ def test_the_limit_is_what_is_always_busy(
         facepass_worker_busy_seconds_total=busy_s,
         facepass_commit_seconds_sum=commit_s,
         process_cpu_seconds_total=cpu_s,
+        **({DEVICE_BUSY: device_s} if device_s else {}),
     )
     told = report(scraped(0.0), after)
     assert told.limit == limit
+    assert ("device: busy" in told.text()) == (device_s is not None)
     assert told.photos_per_s == pytest.approx(10)
     assert told.ideal_per_s == pytest.approx(2 * 100 / 16)
 

@@ -1,15 +1,19 @@
 """The worker pool with real processes and the fake engine."""
 
 import asyncio
+import io
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+from PIL import Image
 
 from common.config import EngineSettings, ImageLimits
 from common.errors import (
@@ -21,7 +25,7 @@ from common.errors import (
     PackUnavailable,
     ProcessingFailed,
 )
-from common.vision.fake_engine import FakeEngine
+from common.vision.fake_engine import SLOW_S, FakeEngine
 from common.vision.fake_photos import Command, fake_photo
 from common.vision.types import Analysis, AnalyzeOptions
 from common.vision.workers import WorkerPool
@@ -133,6 +137,30 @@ async def test_cancelled_callers_leave_an_empty_queue() -> None:
         # The worker finishes the one image it had and takes the next caller's; nobody is mixed up.
         assert shows(await pool.analyze(fake_photo([9]), OPTIONS), 9)
         assert pool.replaced == 0
+
+
+async def test_an_image_that_nobody_waits_for_is_given_up() -> None:
+    """By the worker that has it, too, so that its place is free for the next."""
+    many = 20
+    async with running() as pool:
+        call = asyncio.create_task(pool.analyze(slow_photo(many), OPTIONS))
+        await until(lambda: pool.busy == 1)
+        started = time.perf_counter()
+        call.cancel()
+        await until(lambda: pool.busy == 0)
+        assert time.perf_counter() - started < many * SLOW_S / 2
+        assert shows(await pool.analyze(fake_photo([9]), OPTIONS), 9)
+        assert pool.replaced == 0
+
+
+def slow_photo(times: int) -> bytes:
+    """A photo that takes that many times as long as SLOW."""
+    canvas = np.full((480, 640, 3), 90, np.uint8)
+    for n in range(times):
+        canvas[20 * n + 10 : 20 * n + 18, 100:300] = Command.SLOW.value
+    encoded = io.BytesIO()
+    Image.fromarray(canvas).save(encoded, "PNG")
+    return encoded.getvalue()
 
 
 @pytest.mark.parametrize(("command", "timeout_s"), [(Command.CRASH, 60), (Command.HANG, 4)])

@@ -48,6 +48,15 @@ def test_only_the_chosen_engine_is_imported() -> None:
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+def test_a_worker_that_shares_models_imports_no_runtime() -> None:
+    script = (
+        "import sys; import common.vision.worker, common.vision.onnx_engine;"
+        "import common.vision.remote_models;"
+        "sys.exit(bool({'onnxruntime', 'onnx', 'insightface.model_zoo'} & set(sys.modules)))"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_naming_a_pack_chooses_the_onnx_engine() -> None:
     with pytest.raises(PackUnavailable, match="no model pack in /nowhere"):
         load_engine(EngineSettings(kind="auto", pack="/nowhere"))

@@ -46,8 +46,8 @@ def test_a_recogniser_in_half_precision_says_the_same(tmp_path: Path) -> None:
 def test_a_detector_in_half_precision_runs_batches(tmp_path: Path, layout: Layout) -> None:
     half = halved(saved(scrfd(DETECTOR, layout, SIDE), tmp_path), load, tmp_path / "cache")
     assert onnx.TensorProto.FLOAT16 in weights_of(half)
-    detector = detector_at(half, SIDE, batch=3)
-    assert detector.batch == 3
+    detector = detector_at(half, SIDE, 3)
+    assert detector.sizes == [1, 3]
     images = list(np.random.default_rng(2).integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8))
     alone = [detector.detect([image])[0] for image in images]
     for one, other in zip(detector.detect(images), alone, strict=True):

@@ -1,18 +1,26 @@
 """The onnx engine on a tiny pack in InsightFace's form, whose faces are white squares."""
 
 import time
+from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import onnx
 import pytest
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from square_pack import (
+    CELL,
+    DIMENSION,
+    LANDMARKS,
+    squares,
+    write_detector,
+    write_recogniser,
+    write_square_pack,
+)
 
 from common.config import EngineSettings
 from common.errors import PackUnavailable
-from common.vision.align import ARCFACE_TEMPLATE
 from common.vision.engines import load_engine
 from common.vision.picture import Picture
 from common.vision.types import (
@@ -21,91 +29,16 @@ from common.vision.types import (
     Detail,
     Engine,
     FaceReason,
+    NobodyWaits,
     QualityFilter,
 )
 
-CELL = 32
-DIMENSION = 8
 EVERYTHING = AnalyzeOptions(quality_filter=QualityFilter.NONE)
-BOX = [0.5, 0.5, 1.5, 1.5]  # distances from a cell's upper left, in strides
-LANDMARKS: NDArray[np.floating] = ARCFACE_TEMPLATE / 112 * 2 - 0.5
-
-
-def save(path: Path, graph: onnx.GraphProto) -> None:
-    opset = helper.make_opsetid("", 13)
-    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=8), str(path))
-
-
-def tensor(name: str, values: NDArray[np.float32] | list[int]) -> onnx.TensorProto:
-    kind = np.int64 if isinstance(values, list) else np.float32
-    return numpy_helper.from_array(np.asarray(values, kind), name)
-
-
-def write_detector(
-    path: Path,
-    *,
-    landmarks: NDArray[np.floating] = LANDMARKS,
-    heads: int = 9,
-    rows: int = -1,
-    sure: float = 0.9,
-) -> None:
-    """Scores how white a cell is, at stride 32 only; box and landmarks are the same everywhere.
-
-    sure: a white cell's score; a black one's is half of it.
-    """
-    nodes, constants, outputs = [], [], []
-    biases = [[0.0], BOX, landmarks.ravel().tolist()]
-    for kind, k in enumerate((1, 4, 10)[: heads // 3]):
-        constants.append(tensor(f"shape{k}", [1, rows, k]))
-        for stride in (8, 16, 32):
-            name = f"{kind}_{stride}"
-            weight = np.zeros((2 * k, 3, 1, 1), np.float32)
-            bias = np.tile(np.array(biases[kind], np.float32), 2)
-            if kind == 0:
-                weight[0] = sure / 6 if stride == CELL else 0
-                bias = np.array([sure / 2 if stride == CELL else 0, 0], np.float32)
-            constants += [tensor(f"w{name}", weight), tensor(f"b{name}", bias)]
-            pool = {"kernel_shape": [stride, stride], "strides": [stride, stride]}
-            nodes += [
-                helper.make_node("AveragePool", ["image"], [f"cell{name}"], **pool),
-                helper.make_node("Conv", [f"cell{name}", f"w{name}", f"b{name}"], [f"map{name}"]),
-                helper.make_node("Transpose", [f"map{name}"], [f"last{name}"], perm=[0, 2, 3, 1]),
-                helper.make_node("Reshape", [f"last{name}", f"shape{k}"], [name]),
-            ]
-            shape = [1, (640 // stride) ** 2 * 2, k]
-            outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
-    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 640, 640])
-    save(path, helper.make_graph(nodes, "detector", [image], outputs, constants))
-
-
-def write_recogniser(path: Path, *, batch: int | str = "batch") -> None:
-    """Projects a face's coarse pixels by a fixed random matrix."""
-    rng = np.random.default_rng(5)
-    pixels = 3 * 8 * 8
-    matrix = rng.normal(size=(pixels, DIMENSION)).astype(np.float32)
-    graph = helper.make_graph(
-        nodes=[
-            helper.make_node(
-                "AveragePool", ["face"], ["coarse"], kernel_shape=[14, 14], strides=[14, 14]
-            ),
-            helper.make_node("Flatten", ["coarse"], ["flat"]),
-            helper.make_node("MatMul", ["flat", "matrix"], ["embedding"]),
-        ],
-        name="recogniser",
-        inputs=[helper.make_tensor_value_info("face", TensorProto.FLOAT, [batch, 3, 112, 112])],
-        outputs=[helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [batch, DIMENSION])],
-        initializer=[tensor("matrix", matrix)],
-    )
-    save(path, graph)
 
 
 @pytest.fixture
 def pack(tmp_path: Path) -> Path:
-    folder = tmp_path / "squares"
-    folder.mkdir()
-    write_detector(folder / "det.onnx")
-    write_recogniser(folder / "rec.onnx")
-    return folder
+    return write_square_pack(tmp_path / "squares")
 
 
 def load(folder: Path) -> Engine:
@@ -114,16 +47,6 @@ def load(folder: Path) -> Engine:
 
 def settings(folder: Path) -> EngineSettings:
     return EngineSettings(pack=str(folder), providers=["CPUExecutionProvider"])
-
-
-def squares(*cells: tuple[int, int], side: int = 640) -> BgrImage:
-    """A black image with a face at each cell, each of another pattern around it."""
-    image = np.zeros((side, side, 3), np.uint8)
-    for n, (column, row) in enumerate(cells):
-        y, x = row * CELL, column * CELL
-        image[y : y + CELL, x : x + CELL] = 255
-        image[y - 8 : y, x : x + 8 * (n + 1)] = 90
-    return image
 
 
 def test_faces_are_found_and_embedded(pack: Path) -> None:
@@ -270,6 +193,24 @@ def test_decoding_counts_as_decoding_alone(pack: Path) -> None:
     spent_ms = (time.perf_counter() - started) * 1000
     assert picture.decode_s >= 0.1
     assert picture.decode_s * 1000 + timings.detect_ms + timings.embed_ms <= spent_ms
+
+
+def test_an_image_can_be_given_up_between_its_stages(pack: Path) -> None:
+    engine = load(pack)
+    six = squares((2, 3), (6, 3), (10, 3), (2, 12), (6, 12), (10, 12))
+    large = np.zeros((1500, 2000, 3), np.uint8)
+    for image, detail in ((six, Detail.STANDARD), (large, Detail.HIGH)):
+        options = AnalyzeOptions(detail, QualityFilter.NONE)
+        passed = Counter[str]()
+        engine.analyze(Picture.of(image), options, partial(passed.update, ["once"]))
+        # Before each batch of faces, or of tiles.
+        assert passed["once"] >= 2
+    with pytest.raises(NobodyWaits):
+        engine.analyze(Picture.of(six), EVERYTHING, refuse)
+
+
+def refuse() -> None:
+    raise NobodyWaits
 
 
 def test_images_without_faces_are_no_error(pack: Path) -> None:

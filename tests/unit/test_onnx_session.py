@@ -31,11 +31,12 @@ def test_batches_follow_from_the_provider_unless_they_are_set() -> None:
     assert (on_cpu.on_cpu, on_cpu.threads, on_cpu.name) == (True, 2, "CPU")
     assert list(on_cpu.embed_sizes) == list(range(1, on_cpu.embed_batch + 1))
     chosen = Runtime.of(EngineSettings(providers=[CPU], detect_batch=3, embed_batch=5))
-    assert (chosen.detect_batch, max(chosen.embed_sizes)) == (3, 5)
+    assert (list(chosen.detect_sizes), max(chosen.embed_sizes)) == ([1, 3], 5)
 
 
 def test_a_device_gets_few_sizes_and_a_folder_for_its_engines(tmp_path: Path) -> None:
-    device = Runtime((TENSORRT, CPU), embed_batch=64, cache_dir=tmp_path)
+    device = Runtime((TENSORRT, CPU), detect_batch=16, embed_batch=64, cache_dir=tmp_path)
     assert (device.on_cpu, device.name) == (False, "Tensorrt")
     assert list(device.embed_sizes) == [1, 4, 16, 64]
+    assert list(device.detect_sizes) == [1, 4, 16]
     assert list(Runtime((CUDA,), embed_batch=4).embed_sizes) == [1, 4]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from common.vision.scrfd import letterbox
+from common.vision.canvas import letterbox
 from common.vision.scrfd_graph import FixedGraph, resized_graph
 from common.vision.scrfd_heads import ANCHORS, STRIDES, decode_heads, numbered
 

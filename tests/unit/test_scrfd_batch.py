@@ -52,7 +52,7 @@ def same(one: Detections | Unfit, other: Detections | Unfit) -> None:
 @pytest.mark.parametrize("side", [SIDE, 96])
 def test_a_batch_gives_what_singles_give(model: Any, side: int) -> None:
     single, batched = detector_at(model, side), detector_at(model, side, BATCH)
-    assert (single.batch, batched.batch) == (1, BATCH)
+    assert (single.sizes, batched.sizes) == ([1], [1, BATCH])
     for count in (1, 2, 3, 4, 5, 11):
         images = canvases(count, seed=count, side=side)
         for one, other in zip(single.detect(images), batched.detect(images), strict=True):
@@ -99,7 +99,7 @@ def no_batches(graph: onnx.ModelProto, folder: Path, caplog: pytest.LogCaptureFi
     model = model_of(graph, folder)
     with caplog.at_level(logging.WARNING):
         detector = detector_at(model, SIDE, BATCH)
-    assert detector.batch == 1
+    assert detector.sizes == [1]
     assert "one image at a time" in caplog.text
     for one, other in zip(
         detector.detect(canvases(3)), detector_at(model, SIDE).detect(canvases(3)), strict=True

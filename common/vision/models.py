@@ -1,0 +1,53 @@
+"""What an engine asks its models, wherever these run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from common.vision.batches import Unfit
+from common.vision.detections import Detections
+from common.vision.types import BgrImage, EmbeddingVector, Pack
+
+
+class Detector(Protocol):
+    """One detector on one size of canvas."""
+
+    @property
+    def side(self) -> int:
+        """Of its canvases, in pixels."""
+        ...
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """Of the batches that it runs, ascending."""
+        ...
+
+    def detect_each(self, canvases: Sequence[BgrImage]) -> Sequence[Detections | Unfit]:
+        """Detect the faces of square canvases, in canvas pixels, overlapping ones included."""
+        ...
+
+
+class Recogniser(Protocol):
+    """Embeds aligned faces."""
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """Of the batches that it runs, ascending."""
+        ...
+
+    def embed_each(self, crops: Sequence[BgrImage]) -> Sequence[EmbeddingVector | Unfit]:
+        """Embed aligned faces, each (112, 112, 3) BGR. Gives L2-normalised (D,) float32."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """A pack's models, loaded. close: sees faces that fill the image; `whole` again, if the pack's
+    detector takes no other size: then the image is shrunk into a part of its canvas.
+    """
+
+    pack: Pack
+    provider: str
+    whole: Detector
+    close: Detector
+    recogniser: Recogniser
