@@ -27,7 +27,7 @@ class PhotoRepository:
 
     async def digest(self, name: PhotoName) -> tuple[bytes, PhotoState] | None:
         """SHA-256 and state of a stored photo, None when there is none."""
-        async with self._database.transaction() as connection:
+        async with self._database.statements() as connection:
             row = await connection.fetchrow(SQL["photo_digest"], name.event.key, name.photo)
             return None if row is None else (row["sha256"], PhotoState(row["state"]))
 
