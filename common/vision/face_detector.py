@@ -1,15 +1,18 @@
 """Faces of all sizes, by looking at one image at several scales."""
 
+import logging
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 from common.errors import PackUnavailable
 from common.vision.detections import NOTHING, Detections, concatenate, merge, suppress
-from common.vision.scrfd import Canvas, Scrfd, detector_at, letterbox, pad
+from common.vision.scrfd import Fitted, Scrfd, detector_at, fit, open_detector
 from common.vision.scrfd_graph import FixedGraph
 from common.vision.tiles import tiles
 from common.vision.types import BgrImage, Detail
+
+logger = logging.getLogger(__name__)
 
 WHOLE_SIDE = 640
 """Canvas for the whole image: what SCRFD was trained on, and insightface's usual `det_size`."""
@@ -27,16 +30,24 @@ class FaceDetector:
 
     def __init__(self, whole: Scrfd, close: Scrfd) -> None:
         """close: the same detector on a canvas of CLOSE_SIDE; or `whole` again, if its graph takes
-        no other size: then the image is shrunk into a part of its canvas."""
+        any size or no other: then the image is shrunk into a part of its canvas."""
         self._whole = whole
         self._close = close
 
     @classmethod
-    def of(cls, model: Any, batch: int = 1) -> "FaceDetector":
+    def of(cls, model: Any, batch: int = 1, *, squares: bool = False) -> "FaceDetector":
         """Use one of insightface's detectors. Raises PackUnavailable if it is no fit SCRFD.
 
-        batch: most canvases of one inference, where there are several to look at.
+        batch: most canvases of one inference, where there are several to look at. squares: look at
+        square canvases alone, which batches need, and devices, that prepare themselves for each
+        shape.
         """
+        if batch == 1 and not squares:
+            try:
+                whole = open_detector(model, WHOLE_SIDE)
+                return cls(whole, whole)
+            except FixedGraph as error:
+                logger.info("%s looks at squares: %s", model.model_file, error)
         try:
             whole = detector_at(model, WHOLE_SIDE, batch)
         except FixedGraph as error:
@@ -60,21 +71,21 @@ class FaceDetector:
     def _on_tiles(self, image: BgrImage) -> Iterator[Detections]:
         rest = tiles(image, self._whole.side)
         while some := list(islice(rest, self._whole.batch)):
-            canvases = [pad(tile.pixels, self._whole.side) for tile in some]
-            for tile, seen in zip(some, self._whole.detect(canvases), strict=True):
+            found = self._whole.detect([tile.pixels for tile in some])
+            for tile, seen in zip(some, found, strict=True):
                 yield tile.to_image(suppress(seen))
 
     def _find_standard(self, image: BgrImage) -> Detections:
-        canvas = letterbox(image, self._whole.side)
-        whole = suppress(self._whole.detect([canvas.pixels])[0].moved(scale=canvas.scale))
+        fitted = fit(image, self._whole.side)
+        whole = suppress(self._whole.detect([fitted.pixels])[0].moved(scale=fitted.scale))
         strong = whole.scores >= STRONG_SCORE
         weak = whole.take(~strong)
-        return merge(whole.take(strong), concatenate([weak, self._find_close(canvas)]))
+        return merge(whole.take(strong), concatenate([weak, self._find_close(fitted)]))
 
-    def _find_close(self, canvas: Canvas) -> Detections:
-        """Find large faces. Shrinks the canvas again, which is cheaper than shrinking the image."""
-        close = letterbox(canvas.filled, self._close.side, within=CLOSE_SIDE, smooth=True)
+    def _find_close(self, fitted: Fitted) -> Detections:
+        """Find large faces. Shrinks the fitted image again, which is cheaper than the image."""
+        close = fit(fitted.pixels, CLOSE_SIDE, smooth=True)
         found = self._close.detect([close.pixels])[0]
         sides = (found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1)
         large = found.take(sides >= _CLOSE_SHARE * CLOSE_SIDE)
-        return large.moved(scale=close.scale * canvas.scale)
+        return large.moved(scale=close.scale * fitted.scale)

@@ -46,7 +46,9 @@ class OnnxEngine:
     def of(cls, files: PackFiles, runtime: Runtime) -> "OnnxEngine":
         """Load a pack that was found. Raises PackUnavailable if its models cannot be used."""
         detector = FaceDetector.of(
-            runtime.load(files.detector, "detection"), batch=runtime.detect_batch
+            runtime.load(files.detector, "detection"),
+            batch=runtime.detect_batch,
+            squares=not runtime.on_cpu,
         )
         recogniser = ArcFace(
             runtime.load(files.recogniser, "recognition"), sizes=runtime.embed_sizes

@@ -4,6 +4,7 @@ Source: insightface model_zoo/scrfd.py, whose results are reproduced exactly.
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from common.errors import PackUnavailable
 from common.vision.batches import Unfit, padded, run_each, settled
 from common.vision.detections import Detections
-from common.vision.scrfd_graph import HEAD_WIDTHS, FixedGraph, resized_graph
+from common.vision.scrfd_graph import HEAD_WIDTHS, FixedGraph, open_graph, resized_graph
 from common.vision.scrfd_heads import ANCHORS, STRIDES, batch_first, decode_heads, numbered
 from common.vision.types import BgrImage
 
@@ -29,51 +30,36 @@ from those it has alone: rounding, not another canvas."""
 
 
 @dataclass(frozen=True, slots=True)
-class Canvas:
-    """An image fitted into the upper left of a black square.
-
-    pixels: (S, S, 3) BGR, of which `height` x `width` are image. scale: canvas pixels per image
-    pixel.
-    """
+class Fitted:
+    """An image of another size. pixels: (h, w, 3) BGR. scale: its pixels per pixel before."""
 
     pixels: BgrImage
     scale: float
-    height: int
-    width: int
-
-    @property
-    def filled(self) -> BgrImage:
-        """The part that is image."""
-        return self.pixels[: self.height, : self.width]
 
 
-def letterbox(image: BgrImage, side: int, *, within: int = 0, smooth: bool = False) -> Canvas:
-    """Fit an image into a black square of `side` pixels.
+def fit(image: BgrImage, side: int, *, smooth: bool = False) -> Fitted:
+    """Bring an image's longer side to `side` pixels.
 
-    within: fit it into the square's upper left part of that side instead. smooth: average the
-    pixels that fall together; else interpolate between neighbours, as insightface does.
+    smooth: average the pixels that fall together; else interpolate between neighbours, as
+    insightface does.
     """
-    fit = within or side
     rows, columns = image.shape[:2]
     if rows > columns:
-        height, width = fit, max(int(fit / (rows / columns)), 1)
+        height, width = side, max(int(side / (rows / columns)), 1)
     else:
-        height, width = max(int(fit * (rows / columns)), 1), fit
+        height, width = max(int(side * (rows / columns)), 1), side
     shrinks = smooth and height < rows
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     fitted = np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
-    return Canvas(pad(fitted, side), height / rows, height, width)
-
-
-def pad(image: BgrImage, side: int) -> BgrImage:
-    """Lay an image of at most `side` x `side` pixels into the upper left of a black square."""
-    pixels = np.zeros((side, side, 3), dtype=np.uint8)
-    pixels[: image.shape[0], : image.shape[1]] = image
-    return pixels
+    return Fitted(fitted, height / rows)
 
 
 class Scrfd:
-    """One detector on one size of canvas, one by one or in batches of one size."""
+    """One detector on canvases of up to one size, one by one or in batches.
+
+    A graph of open sides is given canvases as large as an image needs; another, which may take
+    several in a batch, squares.
+    """
 
     def __init__(
         self,
@@ -81,43 +67,58 @@ class Scrfd:
         side: int,
         batched: onnxruntime.InferenceSession | None = None,
     ) -> None:
-        """Take a session of `resized_graph` and check that it is sound.
+        """Take a session of `resized_graph` or `open_graph` and check that it is sound.
 
-        batched: the same with a larger batch, checked to give what canvases give one by one.
-        Raises FixedGraph if one of them does not give the heads of an SCRFD with landmarks.
+        side: of the largest canvas. batched: the same with a larger batch, checked to give what
+        canvases give one by one. Raises FixedGraph if one of them does not give the heads of an
+        SCRFD with landmarks.
         """
         self.side = side
         self.batch = 1
         """Most canvases of one inference."""
         self._sessions = {1: session}
-        blank = np.zeros((side, side, 3), dtype=np.uint8)
-        rows = [(side // stride) ** 2 * ANCHORS for stride in STRIDES]
-        expected = [count * width for width in HEAD_WIDTHS for count in rows]
-        if [head.size for head in self._checked_heads([blank], 1)] != expected:
-            raise FixedGraph(f"the detector has other heads than an SCRFD at {side} pixels")
+        self._squares = all(isinstance(axis, int) for axis in session.get_inputs()[0].shape)
+        self._check_heads((side, side))
+        if not self._squares:
+            self._check_heads((STRIDES[-1], side))
         if batched is not None:
             self.batch = int(batched.get_inputs()[0].shape[0])
             self._sessions[self.batch] = batched
             self._compare_batch()
 
-    def detect(self, canvases: Sequence[BgrImage]) -> list[Detections]:
-        """Detect the faces of square canvases, in canvas pixels, overlapping ones included.
+    def detect(self, images: Sequence[BgrImage]) -> list[Detections]:
+        """Detect the faces of images that fit the canvas, in their pixels, overlapping ones
+        included.
 
         Raises Unfit if one of them cannot be.
         """
-        return settled(self.detect_each(canvases))
+        return settled(self.detect_each(images))
 
-    def detect_each(self, canvases: Sequence[BgrImage]) -> list[Detections | Unfit]:
-        """As `detect`; what is no such canvas, or gives no numbers, fails alone."""
-        return run_each(canvases, list(self._sessions), self._fits, self._detect_batch)
+    def detect_each(self, images: Sequence[BgrImage]) -> list[Detections | Unfit]:
+        """As `detect`; what does not fit the canvas, or gives no numbers, fails alone."""
+        return run_each(images, list(self._sessions), self._fits, self._detect_batch)
 
-    def _fits(self, canvas: BgrImage) -> bool:
-        return canvas.shape == (self.side, self.side, 3) and canvas.dtype == np.uint8
+    def _fits(self, image: BgrImage) -> bool:
+        return (
+            image.dtype == np.uint8
+            and image.ndim == 3
+            and image.shape[2] == 3
+            and min(image.shape) > 0
+            and max(image.shape) <= self.side
+        )
 
-    def _detect_batch(self, canvases: Sequence[BgrImage], size: int) -> list[Detections | Unfit]:
-        heads = self._heads(canvases, size)
+    def _sides(self, image: BgrImage) -> tuple[int, int]:
+        """Height and width of the canvas for an image."""
+        if self._squares:
+            return self.side, self.side
+        height, width = (-(-length // STRIDES[-1]) * STRIDES[-1] for length in image.shape[:2])
+        return height, width
+
+    def _detect_batch(self, images: Sequence[BgrImage], size: int) -> list[Detections | Unfit]:
+        height, width = self._sides(images[0])
+        heads = self._heads([_pad(image, height, width) for image in images], size)
         sound = numbered(heads, batch=size)
-        found = decode_heads(heads, batch=size, side=self.side)[: len(canvases)]
+        found = decode_heads(heads, batch=size, height=height, width=width)[: len(images)]
         unfit = Unfit("the detector gives no numbers for this image")
         return [each if sound[i] else unfit for i, each in enumerate(found)]
 
@@ -127,6 +128,14 @@ class Scrfd:
         feed = {session.get_inputs()[0].name: padded(np.stack(canvases), size)}
         heads: list[NDArray[np.float32]] = session.run(None, feed)
         return heads
+
+    def _check_heads(self, sides: tuple[int, int]) -> None:
+        """Check that canvases of that height and width have as many predictions as they must."""
+        rows = [math.prod(side // stride for side in sides) * ANCHORS for stride in STRIDES]
+        expected = [count * width for width in HEAD_WIDTHS for count in rows]
+        heads = self._checked_heads([np.zeros((*sides, 3), np.uint8)], 1)
+        if [head.size for head in heads] != expected:
+            raise FixedGraph(f"the detector has other heads than an SCRFD at {self.side} pixels")
 
     def _checked_heads(self, canvases: Sequence[BgrImage], size: int) -> list[NDArray[np.float32]]:
         try:
@@ -152,6 +161,15 @@ class Scrfd:
                     raise FixedGraph("canvases have other results in a batch than alone")
 
 
+def _pad(image: BgrImage, height: int, width: int) -> BgrImage:
+    """Lay an image into the upper left of a black canvas, where it is not that large itself."""
+    if image.shape[:2] == (height, width):
+        return image
+    canvas = np.zeros((height, width, 3), dtype=np.uint8)
+    canvas[: image.shape[0], : image.shape[1]] = image
+    return canvas
+
+
 def _random_canvases(side: int, count: int) -> list[BgrImage]:
     """Canvases of soft coloured patches, each of its own."""
     rng = np.random.default_rng(7)
@@ -159,31 +177,45 @@ def _random_canvases(side: int, count: int) -> list[BgrImage]:
     return [np.asarray(cv2.resize(each, (side, side)), np.uint8) for each in patches]
 
 
+def open_detector(model: Any, side: int) -> Scrfd:
+    """One of insightface's detectors on canvases of any sides up to `side` pixels, one by one.
+
+    As `detector_at`; raises FixedGraph if the sides of its input cannot be left open.
+    """
+    _require_landmarks(model)
+    return Scrfd(_session(model, open_graph(Path(model.model_file))), side)
+
+
 def detector_at(model: Any, side: int, batch: int = 1) -> Scrfd:
-    """One of insightface's detectors on canvases of `side` pixels.
+    """One of insightface's detectors on square canvases of `side` pixels.
 
     model: insightface's SCRFD, whose graph is given that size, with the same providers and options.
     batch: most canvases of one inference; where the graph cannot be given that, canvases are run
     one by one, with a warning. Raises FixedGraph if it cannot be given the size, PackUnavailable if
     this is no SCRFD that gives landmarks.
     """
-    if len(model.output_names) != len(STRIDES) * len(HEAD_WIDTHS):
-        raise PackUnavailable(f"{model.model_file} is no SCRFD detector with landmarks.")
-    session = _session_at(model, side, 1)
+    _require_landmarks(model)
+    session = _session(model, resized_graph(Path(model.model_file), side))
     single = Scrfd(session, side)
     if batch == 1:
         return single
     try:
-        return Scrfd(session, side, _session_at(model, side, batch))
+        batched = resized_graph(Path(model.model_file), side, batch)
+        return Scrfd(session, side, _session(model, batched))
     except FixedGraph as error:
         text = f"{model.model_file} looks at one image at a time: {error}"
         logger.warning(text, extra={"action": "detector_not_batched"})
         return single
 
 
-def _session_at(model: Any, side: int, batch: int) -> onnxruntime.InferenceSession:
+def _require_landmarks(model: Any) -> None:
+    if len(model.output_names) != len(STRIDES) * len(HEAD_WIDTHS):
+        raise PackUnavailable(f"{model.model_file} is no SCRFD detector with landmarks.")
+
+
+def _session(model: Any, graph: bytes) -> onnxruntime.InferenceSession:
+    """A session of an edited graph, with the providers and options of the model's own."""
     reference: onnxruntime.InferenceSession = model.session
-    graph = resized_graph(Path(model.model_file), side, batch)
     try:
         return onnxruntime.InferenceSession(
             graph,
@@ -192,5 +224,4 @@ def _session_at(model: Any, side: int, batch: int) -> onnxruntime.InferenceSessi
             provider_options=list(reference.get_provider_options().values()),
         )
     except Exception as error:  # as above
-        text = f"the detector cannot be given {batch} canvases of {side} pixels: {error}"
-        raise FixedGraph(text) from error
+        raise FixedGraph(f"the detector cannot be given another size: {error}") from error

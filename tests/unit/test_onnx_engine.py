@@ -1,5 +1,6 @@
 """The onnx engine on a tiny pack in InsightFace's form, whose faces are white squares."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,12 @@ def tensor(name: str, values: NDArray[np.float32] | list[int]) -> onnx.TensorPro
 
 
 def write_detector(
-    path: Path, *, landmarks: NDArray[np.floating] = LANDMARKS, heads: int = 9, rows: int = -1
+    path: Path,
+    *,
+    landmarks: NDArray[np.floating] = LANDMARKS,
+    heads: int = 9,
+    rows: int = -1,
+    perm: Sequence[int] = (0, 2, 3, 1),
 ) -> None:
     """Scores how white a cell is, at stride 32 only; box and landmarks are the same everywhere."""
     nodes, constants, outputs = [], [], []
@@ -58,7 +64,7 @@ def write_detector(
             nodes += [
                 helper.make_node("AveragePool", ["image"], [f"cell{name}"], **pool),
                 helper.make_node("Conv", [f"cell{name}", f"w{name}", f"b{name}"], [f"map{name}"]),
-                helper.make_node("Transpose", [f"map{name}"], [f"last{name}"], perm=[0, 2, 3, 1]),
+                helper.make_node("Transpose", [f"map{name}"], [f"last{name}"], perm=perm),
                 helper.make_node("Reshape", [f"last{name}", f"shape{k}"], [name]),
             ]
             shape = [1, (640 // stride) ** 2 * 2, k]
@@ -132,6 +138,18 @@ def test_faces_are_found_and_embedded(pack: Path) -> None:
         assert np.linalg.norm(face.embedding) == pytest.approx(1, abs=1e-5)
     assert analysis.timings.detect_ms > 0
     assert analysis.timings.embed_ms > 0
+
+
+@pytest.mark.parametrize(("height", "width"), [(330, 640), (640, 200), (640, 33), (32, 640)])
+def test_faces_are_where_they_are_in_photos_of_any_shape(
+    pack: Path, height: int, width: int
+) -> None:
+    engine = load(pack)
+    last = (width // CELL - 1, height // CELL - 1)
+    photo = squares((0, 0), last)[:height, :width]
+    found = [face.detection.box for face in engine.analyze(photo, EVERYTHING).faces]
+    expected = {((x - 0.5) * CELL, (y - 0.5) * CELL) for x, y in [(0, 0), last]}
+    assert {(box.x, box.y) for box in found} == expected
 
 
 def test_a_face_is_embedded_alike_whoever_is_beside_it(pack: Path) -> None:
@@ -212,7 +230,7 @@ def test_a_detector_without_landmarks_is_refused(pack: Path) -> None:
 
 
 def test_a_detector_that_does_not_run_is_refused(pack: Path) -> None:
-    write_detector(pack / "det.onnx", rows=7)
+    write_detector(pack / "det.onnx", rows=7, perm=(0, 3, 2, 1))
     with pytest.raises(PackUnavailable, match=r"det\.onnx"):
         load(pack)
 
