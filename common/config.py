@@ -62,6 +62,9 @@ class EngineSettings(SettingsBlock):
     workers: int = Field(default=0, ge=0, le=256)
     """Worker processes, each with its own models. 0: as a trial at start shows, else one per CPU
     core; on a GPU up to four."""
+    selfie_workers: int = Field(default=1, ge=0, le=64)
+    """Further workers of the standalone, for selfies alone, so that these do not wait for a photo
+    to be finished; those for photos then run at lower priority (nice 10). 0: none."""
     threads: int = Field(default=0, ge=0, le=256)
     """Threads of each worker's models. 0: as the trial shows, 1 where `workers` is set."""
     queue_size: int = Field(default=64, ge=1, le=10_000)

@@ -23,10 +23,14 @@ from common.vision.types import Analysis, AnalyzeOptions, Engine, Pack
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """First message to a worker; answered by a Loaded or a Failure."""
+    """First message to a worker; answered by a Loaded or a Failure.
+
+    nice: by how much it gives way to other processes, 0 to 19.
+    """
 
     engine: EngineSettings
     limits: ImageLimits
+    nice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ def main() -> None:
     setup = inbox.get()
     if not isinstance(setup, Setup):
         return
+    os.nice(setup.nice)
     engine = _load(setup.engine)
     if isinstance(engine, Failure):
         connection.send(engine)

@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 LOAD_TIMEOUT_S = 180.0
 STOP_GRACE_S = 5.0
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 60.0
+PHOTO_NICE = 10
+"""By how much workers for photos give way to those for selfies, where there are such."""
 
 
 @dataclass(eq=False, slots=True)
@@ -43,19 +45,23 @@ class _Job:
 class WorkerPool:
     """`Vision` by worker processes, each with its own engine and one image at a time.
 
-    Images wait in two bounded lanes (see `Lanes`), so that selfies overtake photos. A worker that
+    Images wait in two bounded lanes (see `Lanes`), so that selfies overtake photos. Workers for
+    selfies alone, idle otherwise, spare these the wait for a photo to be finished. A worker that
     dies or takes longer than `image_timeout_s` is replaced and costs the one image it had.
     """
 
-    def __init__(self, settings: EngineSettings, limits: ImageLimits) -> None:
+    def __init__(
+        self, settings: EngineSettings, limits: ImageLimits, *, selfie_workers: int = 0
+    ) -> None:
         self._settings = settings
         self._limits = limits
         self._size = settings.workers or usable_cores()
+        self._selfie_workers = selfie_workers
         self._lanes: Lanes[_Job] = Lanes(settings.queue_size)
         self._jobs: set[_Job] = set()
         self._processes: set[WorkerProcess] = set()
         self._serving: list[asyncio.Task[None]] = []
-        self._threads = ThreadPoolExecutor(self._size, thread_name_prefix="worker")
+        self._threads = ThreadPoolExecutor(self._size + selfie_workers, thread_name_prefix="worker")
         self._loaded: Loaded | None = None
         self._image_s = 0.5
         self._busy = BusyTime()
@@ -85,7 +91,7 @@ class WorkerPool:
 
     @property
     def busy(self) -> int:
-        """Images that a worker has right now."""
+        """Images that a worker has right now, less those of workers for selfies."""
         return self._busy.busy
 
     @property
@@ -108,16 +114,17 @@ class WorkerPool:
     async def start(self) -> None:
         """Start all workers, engines loaded. Raises PackUnavailable with the engine's message."""
         await self._choose_crew()
-        processes = [self._spawn() for _ in range(self._size)]
+        for_selfies = [False] * self._size + [True] * self._selfie_workers
+        processes = {self._spawn(): selfies for selfies in for_selfies}
         try:
-            loaded = await asyncio.gather(*(self._load(process) for process in processes))
+            loaded = await asyncio.gather(*(self._load(*each) for each in processes.items()))
         except BaseException:
             for process in processes:
                 process.kill()
             await self.close()
             raise
         self._loaded = loaded[0]
-        self._serving = [asyncio.create_task(self._serve(process)) for process in processes]
+        self._serving = [asyncio.create_task(self._serve(*each)) for each in processes.items()]
 
     async def _choose_crew(self) -> None:
         crew = await asyncio.to_thread(choose_crew, self._settings, usable_cores())
@@ -166,32 +173,38 @@ class WorkerPool:
         self._processes.add(process)
         return process
 
-    async def _load(self, process: WorkerProcess) -> Loaded:
+    async def _load(self, process: WorkerProcess, for_selfies: bool) -> Loaded:
         loop = asyncio.get_running_loop()
         timer = loop.call_later(LOAD_TIMEOUT_S, process.kill)
         try:
-            setup = Setup(self._settings, self._limits)
+            nice = PHOTO_NICE if self._selfie_workers and not for_selfies else 0
+            setup = Setup(self._settings, self._limits, nice)
             return await loop.run_in_executor(self._threads, process.load, setup)
         finally:
             timer.cancel()
 
-    async def _serve(self, process: WorkerProcess) -> None:
+    async def _serve(self, process: WorkerProcess, for_selfies: bool) -> None:
         """Work on one image after the other, for ever, in this process or its successors."""
+        # Workers for selfies are not counted: they say nothing of how busy those for photos are.
+        busy = BusyTime() if for_selfies else self._busy
         while True:
-            job = await self._lanes.take()
+            job = await self._lanes.take(only_urgent=for_selfies)
             # It may have been killed while it was idle; that must cost no image.
             if not process.alive:
-                process = await self._replace(process)
-            await self._work(process, job)
+                process = await self._replace(process, for_selfies)
+            busy.begin()
+            try:
+                await self._work(process, job)
+            finally:
+                busy.end()
             if not process.alive:
-                process = await self._replace(process)
+                process = await self._replace(process, for_selfies)
 
     async def _work(self, process: WorkerProcess, job: _Job) -> None:
         """Give one image to a worker and answer its caller."""
         loop = asyncio.get_running_loop()
         timer = loop.call_later(self._settings.image_timeout_s, process.kill)
         started = time.perf_counter()
-        self._busy.begin()
         try:
             analysis = await loop.run_in_executor(self._threads, process.analyze, job.task)
         except FacePassError as error:
@@ -207,10 +220,9 @@ class WorkerPool:
             job.resolve(replace(analysis, timings=timings))
             self._image_s += 0.1 * (time.perf_counter() - started - self._image_s)
         finally:
-            self._busy.end()
             timer.cancel()
 
-    async def _replace(self, dead: WorkerProcess) -> WorkerProcess:
+    async def _replace(self, dead: WorkerProcess, for_selfies: bool) -> WorkerProcess:
         """A new worker with its engine loaded, tried for as long as it takes."""
         self._processes.discard(dead)
         await asyncio.to_thread(dead.close)
@@ -219,7 +231,7 @@ class WorkerPool:
         while True:
             process = self._spawn()
             try:
-                await self._load(process)
+                await self._load(process, for_selfies)
             except PackUnavailable as error:
                 logger.error(error.message, extra={"action": "worker_not_replaced"})
                 self._processes.discard(process)

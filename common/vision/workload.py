@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The pool at one moment. busy_s: worker seconds spent on images since the start."""
+    """The pool at one moment, less its workers for selfies alone. busy_s: worker seconds spent on
+    images since the start."""
 
     workers: int
     busy: int
