@@ -8,6 +8,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from common.vision.joined_convolutions import join_convolutions
+
 HEAD_WIDTHS = (1, 4, 10)
 """Numbers a prediction: score, box, landmarks. Three heads each, in this order."""
 MEAN, STD = 127.5, 128.0
@@ -38,6 +40,7 @@ def resized_graph(model_file: Path, side: int, batch: int = 1) -> bytes:
     _scale_resizes(graph, side, exported, batch)
     if batch > 1:
         _free_heads(graph, batch)
+    join_convolutions(model)
     return _saved(model)
 
 
@@ -52,6 +55,7 @@ def open_graph(model_file: Path) -> bytes:
     _take_pixels(model.graph, (1, "height", "width", 3))
     _double_resizes(model.graph)
     _free_heads(model.graph, 1)
+    join_convolutions(model)
     return _saved(model)
 
 
