@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from common.errors import PackUnavailable
 from common.vision.batches import Unfit, padded, run_each, settled
 from common.vision.detections import Detections
+from common.vision.edited_session import edited_session
 from common.vision.scrfd_graph import HEAD_WIDTHS, FixedGraph, open_graph, resized_graph
 from common.vision.scrfd_heads import ANCHORS, STRIDES, batch_first, decode_heads, numbered
 from common.vision.types import BgrImage
@@ -214,14 +215,7 @@ def _require_landmarks(model: Any) -> None:
 
 
 def _session(model: Any, graph: bytes) -> onnxruntime.InferenceSession:
-    """A session of an edited graph, with the providers and options of the model's own."""
-    reference: onnxruntime.InferenceSession = model.session
     try:
-        return onnxruntime.InferenceSession(
-            graph,
-            sess_options=reference.get_session_options(),
-            providers=reference.get_providers(),
-            provider_options=list(reference.get_provider_options().values()),
-        )
+        return edited_session(model, graph)
     except Exception as error:  # as above
         raise FixedGraph(f"the detector cannot be given another size: {error}") from error
