@@ -1,7 +1,7 @@
 """Convolutions of one input, done as one.
 
 onnxruntime fills each convolution's channels up to the width of the CPU's vectors: SCRFD's three
-heads, of 2, 8 and 20 channels, cost 64 apart and 32 together. See docs/decisions/0014-canvases.md.
+heads, of 2, 8 and 20 channels, cost 64 apart and 32 together: docs/decisions/0014-cpu-graphs.md.
 """
 
 from collections import defaultdict

@@ -1,7 +1,7 @@
 """PReLU in operations that onnxruntime's CPU kernels for vectors know.
 
 Around every PRelu onnxruntime puts channels back into their plain order and then into blocks again;
-with that, a MobileFaceNet spends half its time. See docs/decisions/0014-canvases.md.
+with that, a MobileFaceNet spends half its time. See docs/decisions/0014-cpu-graphs.md.
 """
 
 from pathlib import Path
