@@ -179,7 +179,7 @@ def commit() -> str:
 
 
 def _number(value: float, unit: str = "") -> str:
-    if _ALMOST_ONE <= abs(value) < 1:  # cosines, recall: what is lacking is what matters
+    if _ALMOST_ONE <= round(value, 5) < 1:  # cosines, recall: what is lacking is what matters
         return f"{value:.5f}".rstrip("0")
     digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 20 else 2 if abs(value) >= 2 else 3
     gap = "" if unit in ("", "x") else " "
