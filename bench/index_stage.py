@@ -38,7 +38,7 @@ class Sizes:
     @property
     def seconds_a_sample(self) -> float:
         """How long each side of a comparison works in one round."""
-        return max(0.2, 5.0 * self.scale)
+        return max(0.2, 4.0 * self.scale)
 
 
 @dataclass(frozen=True, slots=True)
