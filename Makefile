@@ -88,7 +88,7 @@ bench: setup ## Run every benchmark and write docs/benchmarks.md.
 bench-search: setup ## Measure search and storage against one global HNSW: about ten minutes.
 	$(BIN)/python -m bench.search
 
-bench-index: setup ## Measure indexing with real model packs against insightface: about seven minutes.
+bench-index: setup ## Measure indexing with real model packs against insightface: almost eight minutes.
 	$(BIN)/python -m bench.index
 
 locks: setup ## Resolve requirements/dev.lock again.

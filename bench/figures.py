@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
+_ALMOST_ONE = 0.99
+
 
 @dataclass(frozen=True, slots=True)
 class Bar:
@@ -177,6 +179,8 @@ def commit() -> str:
 
 
 def _number(value: float, unit: str = "") -> str:
+    if _ALMOST_ONE <= round(value, 5) < 1:  # cosines, recall: what is lacking is what matters
+        return f"{value:.5f}".rstrip("0")
     digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 20 else 2 if abs(value) >= 2 else 3
     gap = "" if unit in ("", "x") else " "
     return f"{value:,.{digits}f}{gap}{unit}"

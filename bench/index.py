@@ -2,7 +2,7 @@
 
 usage: python -m bench.index [--scale S] [--memory] [--packs FOLDER] [--photos FOLDER]
 
-S = 1 takes about seven minutes; less is for trying it out. --memory: only memory, with 500 photos.
+S = 1 takes almost eight minutes; less is for trying it out. --memory: only memory, with 500 photos.
 """
 
 import standalone  # noqa: F401 - before gRPC, for which it sets the environment

@@ -23,7 +23,7 @@ def measure(stage: IndexStage) -> list[Figure]:
     indexer, searcher = stage.ground.serve_standalone(DATABASE, **stage.engine())
     event = stage.new_event()
     stage.send(indexer, stage.demo.files, event=event)
-    note = "one standalone, one pool of workers"
+    note = "one standalone, one pool of workers, one more for selfies"
     with searcher.channel() as channel:
         searches = _searches(channel, event, stage.sizes.count(_SEARCHES, least=4))
         idle, busy = _by_turns(stage, indexer, searches, stage.demo)

@@ -37,8 +37,8 @@ class Sizes:
 
     @property
     def seconds_a_sample(self) -> float:
-        """How long the faster side of a comparison works in one round."""
-        return max(0.2, 2.5 * self.scale)
+        """How long each side of a comparison works in one round."""
+        return max(0.2, 4.0 * self.scale)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,9 @@ class EngineSettings(SettingsBlock):
     workers: int = Field(default=0, ge=0, le=256)
     """Worker processes. 0: one per CPU core where they share models; else as a trial at start
     shows, one per CPU core without a trial, on a GPU up to four."""
+    selfie_workers: int = Field(default=1, ge=0, le=64)
+    """Further workers of the standalone, for selfies alone, so that these do not wait for a photo
+    to be finished; those for photos then run at lower priority (nice 10). 0: none."""
     threads: int = Field(default=0, ge=0, le=256)
     """Threads of each copy of the models. 0: all cores for a shared one; else as the trial shows, 1
     where `workers` is set."""

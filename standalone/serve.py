@@ -41,7 +41,9 @@ async def serve_standalone(
             overrides = {**overrides, "database": dsns}
             settings = read_settings(IndexerSettings, overrides)
         await run_migrations(settings.database)
-        pool = await stack.enter_async_context(_workers(settings))
+        pool = await stack.enter_async_context(
+            _workers(settings, selfie_workers=settings.engine.selfie_workers)
+        )
         index = await stack.enter_async_context(indexer.app.running(settings, pool))
         search_settings = read_settings(SearcherSettings, overrides)
         search = await stack.enter_async_context(
@@ -150,8 +152,10 @@ async def _embedded(data_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
 
 
 @asynccontextmanager
-async def _workers(settings: CommonSettings) -> AsyncIterator[WorkerPool]:
-    pool = WorkerPool(settings.engine, settings.limits)
+async def _workers(
+    settings: CommonSettings, *, selfie_workers: int = 0
+) -> AsyncIterator[WorkerPool]:
+    pool = WorkerPool(settings.engine, settings.limits, selfie_workers=selfie_workers)
     try:
         await pool.start()
         yield pool

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from common.vision.batches import settled
-from common.vision.canvas import Canvas, letterbox, pad
+from common.vision.canvas import Fitted, fit
 from common.vision.detections import NOTHING, Detections, concatenate, merge, suppress
 from common.vision.models import Detector
 from common.vision.tiles import tiles
@@ -44,22 +44,22 @@ class FaceDetector:
         rest = tiles(image, self._whole.side)
         while some := list(islice(rest, self._whole.sizes[-1])):
             checkpoint()
-            canvases = [pad(tile.pixels, self._whole.side) for tile in some]
-            for tile, seen in zip(some, settled(self._whole.detect_each(canvases)), strict=True):
+            found = settled(self._whole.detect_each([tile.pixels for tile in some]))
+            for tile, seen in zip(some, found, strict=True):
                 yield tile.to_image(suppress(seen))
 
     def _find_standard(self, image: BgrImage) -> Detections:
-        canvas = letterbox(image, self._whole.side)
-        (seen,) = settled(self._whole.detect_each([canvas.pixels]))
-        whole = suppress(seen.moved(scale=canvas.scale))
+        fitted = fit(image, self._whole.side)
+        (seen,) = settled(self._whole.detect_each([fitted.pixels]))
+        whole = suppress(seen.moved(scale=fitted.scale))
         strong = whole.scores >= STRONG_SCORE
         weak = whole.take(~strong)
-        return merge(whole.take(strong), concatenate([weak, self._find_close(canvas)]))
+        return merge(whole.take(strong), concatenate([weak, self._find_close(fitted)]))
 
-    def _find_close(self, canvas: Canvas) -> Detections:
-        """Find large faces. Shrinks the canvas again, which is cheaper than shrinking the image."""
-        close = letterbox(canvas.filled, self._close.side, within=CLOSE_SIDE, smooth=True)
+    def _find_close(self, fitted: Fitted) -> Detections:
+        """Find large faces. Shrinks the fitted image again, which is cheaper than the image."""
+        close = fit(fitted.pixels, CLOSE_SIDE, smooth=True)
         (found,) = settled(self._close.detect_each([close.pixels]))
         sides = (found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1)
         large = found.take(sides >= _CLOSE_SHARE * CLOSE_SIDE)
-        return large.moved(scale=close.scale * canvas.scale)
+        return large.moved(scale=close.scale * fitted.scale)

@@ -58,9 +58,9 @@ class Lanes(Generic[T]):
         self._patient.append(item)
         self._arrival.set()
 
-    async def take(self) -> T:
+    async def take(self, *, only_urgent: bool = False) -> T:
         """Wait for the next item."""
-        while not (self._urgent or self._patient):
+        while not (self._urgent or (self._patient and not only_urgent)):
             self._arrival.clear()
             await self._arrival.wait()
         if self._urgent:

@@ -13,11 +13,13 @@ class Setup:
     """First message to a child; answered by a Loaded or a Failure.
 
     shared: whether the models are in the device process. A worker is then sent a NewLine, too.
+    nice: by how much a worker gives way to other processes, 0 to 19.
     """
 
     engine: EngineSettings
     limits: ImageLimits
     shared: bool = False
+    nice: int = 0
 
 
 @dataclass(frozen=True, slots=True)

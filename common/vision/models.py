@@ -10,11 +10,11 @@ from common.vision.types import BgrImage, EmbeddingVector, Pack
 
 
 class Detector(Protocol):
-    """One detector on one size of canvas."""
+    """One detector on canvases of up to one size."""
 
     @property
     def side(self) -> int:
-        """Of its canvases, in pixels."""
+        """Of its largest canvas, in pixels."""
         ...
 
     @property
@@ -22,8 +22,9 @@ class Detector(Protocol):
         """Of the batches that it runs, ascending."""
         ...
 
-    def detect_each(self, canvases: Sequence[BgrImage]) -> Sequence[Detections | Unfit]:
-        """Detect the faces of square canvases, in canvas pixels, overlapping ones included."""
+    def detect_each(self, images: Sequence[BgrImage]) -> Sequence[Detections | Unfit]:
+        """Detect the faces of images that fit the canvas, in their pixels, overlapping ones
+        included; they are padded here."""
         ...
 
 
@@ -43,7 +44,7 @@ class Recogniser(Protocol):
 @dataclass(frozen=True, slots=True)
 class Models:
     """A pack's models, loaded. close: sees faces that fill the image; `whole` again, if the pack's
-    detector takes no other size: then the image is shrunk into a part of its canvas.
+    detector takes any size or no other: then the image is shrunk into a part of its canvas.
     """
 
     pack: Pack

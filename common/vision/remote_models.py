@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from common.vision.batches import Unfit, run_each
+from common.vision.canvas import fits, pad
 from common.vision.detections import Detections
 from common.vision.device_line import DeviceLine, Model
 from common.vision.models import Models
@@ -21,19 +22,20 @@ class Remote:
         self.side = shape.side
         self.sizes = shape.sizes
 
-    def detect_each(self, canvases: Sequence[BgrImage]) -> Sequence[Detections | Unfit]:
+    def detect_each(self, images: Sequence[BgrImage]) -> Sequence[Detections | Unfit]:
         """As Detector.detect_each."""
-        return run_each(canvases, self.sizes[-1:], self._fits, self._run)
+        return run_each(images, self.sizes[-1:], lambda image: fits(image, self.side), self._run)
 
     def embed_each(self, crops: Sequence[BgrImage]) -> Sequence[EmbeddingVector | Unfit]:
         """As Recogniser.embed_each."""
-        return run_each(crops, self.sizes[-1:], self._fits, self._run)
+        return run_each(crops, self.sizes[-1:], self._is_crop, self._run)
 
-    def _fits(self, image: BgrImage) -> bool:
+    def _is_crop(self, image: BgrImage) -> bool:
         return image.shape == (self.side, self.side, 3) and image.dtype == "u1"
 
     def _run(self, images: Sequence[BgrImage], _: int) -> Sequence[Any]:
-        return self._line.call(self._model, images)
+        squares = [pad(image, self.side, self.side) for image in images]
+        return self._line.call(self._model, squares)
 
 
 def remote_models(line: DeviceLine) -> Models:

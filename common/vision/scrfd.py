@@ -4,6 +4,7 @@ Source: insightface model_zoo/scrfd.py, whose results are reproduced exactly.
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from numpy.typing import NDArray
 
 from common.errors import PackUnavailable
 from common.vision.batches import Unfit, padded, run_each, settled
+from common.vision.canvas import fits, pad
 from common.vision.detections import Detections
-from common.vision.scrfd_graph import HEAD_WIDTHS, FixedGraph, resized_graph
+from common.vision.edited_session import edited_session
+from common.vision.scrfd_graph import HEAD_WIDTHS, FixedGraph, open_graph, resized_graph
 from common.vision.scrfd_heads import ANCHORS, STRIDES, batch_first, decode_heads, numbered
 from common.vision.types import BgrImage
 
@@ -28,7 +31,11 @@ from those it has alone: rounding, not another canvas."""
 
 
 class Scrfd:
-    """One detector on one size of canvas, one by one or in batches of some sizes."""
+    """One detector on canvases of up to one size, one by one or in batches of some sizes.
+
+    A graph of open sides is given canvases as large as an image needs; another, which may take
+    several in a batch, squares.
+    """
 
     def __init__(
         self,
@@ -36,18 +43,18 @@ class Scrfd:
         side: int,
         *batched: onnxruntime.InferenceSession,
     ) -> None:
-        """Take a session of `resized_graph` and check that it is sound.
+        """Take a session of `resized_graph` or `open_graph` and check that it is sound.
 
-        batched: the same with larger batches, checked to give what canvases give one by one.
-        Raises FixedGraph if one of them does not give the heads of an SCRFD with landmarks.
+        side: of the largest canvas. batched: the same with larger batches, checked to give what
+        canvases give one by one. Raises FixedGraph if one of them does not give the heads of an
+        SCRFD with landmarks.
         """
         self.side = side
         self._sessions = {1: session}
-        blank = np.zeros((side, side, 3), dtype=np.uint8)
-        rows = [(side // stride) ** 2 * ANCHORS for stride in STRIDES]
-        expected = [count * width for width in HEAD_WIDTHS for count in rows]
-        if [head.size for head in self._checked_heads([blank], 1)] != expected:
-            raise FixedGraph(f"the detector has other heads than an SCRFD at {side} pixels")
+        self._squares = all(isinstance(axis, int) for axis in session.get_inputs()[0].shape)
+        self._check_heads((side, side))
+        if not self._squares:
+            self._check_heads((STRIDES[-1], side))
         for each in batched:
             batch = int(each.get_inputs()[0].shape[0])
             self._sessions[batch] = each
@@ -55,24 +62,32 @@ class Scrfd:
         self.sizes = sorted(self._sessions)
         """Of the batches that it runs."""
 
-    def detect(self, canvases: Sequence[BgrImage]) -> list[Detections]:
-        """Detect the faces of square canvases, in canvas pixels, overlapping ones included.
+    def detect(self, images: Sequence[BgrImage]) -> list[Detections]:
+        """Detect the faces of images that fit the canvas, in their pixels, overlapping ones
+        included.
 
         Raises Unfit if one of them cannot be.
         """
-        return settled(self.detect_each(canvases))
+        return settled(self.detect_each(images))
 
-    def detect_each(self, canvases: Sequence[BgrImage]) -> list[Detections | Unfit]:
-        """As `detect`; what is no such canvas, or gives no numbers, fails alone."""
-        return run_each(canvases, self.sizes, self._fits, self._detect_batch)
+    def detect_each(self, images: Sequence[BgrImage]) -> list[Detections | Unfit]:
+        """As `detect`; what does not fit the canvas, or gives no numbers, fails alone."""
+        return run_each(
+            images, self.sizes, lambda image: fits(image, self.side), self._detect_batch
+        )
 
-    def _fits(self, canvas: BgrImage) -> bool:
-        return canvas.shape == (self.side, self.side, 3) and canvas.dtype == np.uint8
+    def _sides(self, image: BgrImage) -> tuple[int, int]:
+        """Height and width of the canvas for an image."""
+        if self._squares:
+            return self.side, self.side
+        height, width = (-(-length // STRIDES[-1]) * STRIDES[-1] for length in image.shape[:2])
+        return height, width
 
-    def _detect_batch(self, canvases: Sequence[BgrImage], size: int) -> list[Detections | Unfit]:
-        heads = self._heads(canvases, size)
+    def _detect_batch(self, images: Sequence[BgrImage], size: int) -> list[Detections | Unfit]:
+        height, width = self._sides(images[0])
+        heads = self._heads([pad(image, height, width) for image in images], size)
         sound = numbered(heads, batch=size)
-        found = decode_heads(heads, batch=size, side=self.side)[: len(canvases)]
+        found = decode_heads(heads, batch=size, height=height, width=width)[: len(images)]
         unfit = Unfit("the detector gives no numbers for this image")
         return [each if sound[i] else unfit for i, each in enumerate(found)]
 
@@ -82,6 +97,14 @@ class Scrfd:
         feed = {session.get_inputs()[0].name: padded(np.stack(canvases), size)}
         heads: list[NDArray[np.float32]] = session.run(None, feed)
         return heads
+
+    def _check_heads(self, sides: tuple[int, int]) -> None:
+        """Check that canvases of that height and width have as many predictions as they must."""
+        rows = [math.prod(side // stride for side in sides) * ANCHORS for stride in STRIDES]
+        expected = [count * width for width in HEAD_WIDTHS for count in rows]
+        heads = self._checked_heads([np.zeros((*sides, 3), np.uint8)], 1)
+        if [head.size for head in heads] != expected:
+            raise FixedGraph(f"the detector has other heads than an SCRFD at {self.side} pixels")
 
     def _checked_heads(self, canvases: Sequence[BgrImage], size: int) -> list[NDArray[np.float32]]:
         try:
@@ -114,20 +137,29 @@ def _random_canvases(side: int, count: int) -> list[BgrImage]:
     return [np.asarray(cv2.resize(each, (side, side)), np.uint8) for each in patches]
 
 
+def open_detector(model: Any, side: int) -> Scrfd:
+    """One of insightface's detectors on canvases of any sides up to `side` pixels, one by one.
+
+    As `detector_at`; raises FixedGraph if the sides of its input cannot be left open.
+    """
+    _require_landmarks(model)
+    return Scrfd(_session(model, open_graph(Path(model.model_file))), side)
+
+
 def detector_at(model: Any, side: int, *batches: int) -> Scrfd:
-    """One of insightface's detectors on canvases of `side` pixels.
+    """One of insightface's detectors on square canvases of `side` pixels.
 
     model: insightface's SCRFD, whose graph is given that size, with the same providers and options.
     batches: canvases of one inference, besides one; where the graph cannot be given these, canvases
     are run one by one, with a warning. Raises FixedGraph if it cannot be given the size,
     PackUnavailable if this is no SCRFD that gives landmarks.
     """
-    if len(model.output_names) != len(STRIDES) * len(HEAD_WIDTHS):
-        raise PackUnavailable(f"{model.model_file} is no SCRFD detector with landmarks.")
-    session = _session_at(model, side, 1)
+    _require_landmarks(model)
+    session = _session(model, resized_graph(Path(model.model_file), side))
     single = Scrfd(session, side)
     try:
-        more = [_session_at(model, side, batch) for batch in batches if batch > 1]
+        graphs = (resized_graph(Path(model.model_file), side, each) for each in batches if each > 1)
+        more = [_session(model, graph) for graph in graphs]
         return Scrfd(session, side, *more) if more else single
     except FixedGraph as error:
         text = f"{model.model_file} looks at one image at a time: {error}"
@@ -135,16 +167,13 @@ def detector_at(model: Any, side: int, *batches: int) -> Scrfd:
         return single
 
 
-def _session_at(model: Any, side: int, batch: int) -> onnxruntime.InferenceSession:
-    reference: onnxruntime.InferenceSession = model.session
-    graph = resized_graph(Path(model.model_file), side, batch)
+def _require_landmarks(model: Any) -> None:
+    if len(model.output_names) != len(STRIDES) * len(HEAD_WIDTHS):
+        raise PackUnavailable(f"{model.model_file} is no SCRFD detector with landmarks.")
+
+
+def _session(model: Any, graph: bytes) -> onnxruntime.InferenceSession:
     try:
-        return onnxruntime.InferenceSession(
-            graph,
-            sess_options=reference.get_session_options(),
-            providers=reference.get_providers(),
-            provider_options=list(reference.get_provider_options().values()),
-        )
+        return edited_session(model, graph)
     except Exception as error:  # as above
-        text = f"the detector cannot be given {batch} canvases of {side} pixels: {error}"
-        raise FixedGraph(text) from error
+        raise FixedGraph(f"the detector cannot be given another size: {error}") from error

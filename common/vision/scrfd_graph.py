@@ -1,12 +1,14 @@
 """SCRFD graphs for pixels as they are, and for other sizes than those they were exported with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+
+from common.vision.joined_convolutions import join_convolutions
 
 HEAD_WIDTHS = (1, 4, 10)
 """Numbers a prediction: score, box, landmarks. Three heads each, in this order."""
@@ -38,13 +40,34 @@ def resized_graph(model_file: Path, side: int, batch: int = 1) -> bytes:
     _scale_resizes(graph, side, exported, batch)
     if batch > 1:
         _free_heads(graph, batch)
-    del graph.value_info[:]
-    for output in graph.output:
+    join_convolutions(model)
+    return _saved(model)
+
+
+def open_graph(model_file: Path) -> bytes:
+    """Read a detector and leave the sides of its input open: (1, height, width, 3) uint8 BGR.
+
+    height, width: each a multiple of 32. Feature maps of constant size become maps twice as large
+    as those they are made of, as an SCRFD's are. Raises FixedGraph if a head is not as in an SCRFD.
+    Whether the result is sound shows when it is run.
+    """
+    model = onnx.load_model(str(model_file))
+    _take_pixels(model.graph, (1, "height", "width", 3))
+    _double_resizes(model.graph)
+    _free_heads(model.graph, 1)
+    join_convolutions(model)
+    return _saved(model)
+
+
+def _saved(model: onnx.ModelProto) -> bytes:
+    """The file's content, less the shapes that were true of its old input."""
+    del model.graph.value_info[:]
+    for output in model.graph.output:
         output.type.tensor_type.ClearField("shape")
     return bytes(model.SerializeToString())
 
 
-def _take_pixels(graph: onnx.GraphProto, shape: tuple[int, int, int, int]) -> None:
+def _take_pixels(graph: onnx.GraphProto, shape: Sequence[int | str]) -> None:
     """Put in front of the graph what makes normalised planes of pixels: cheaper there than before,
     see docs/decisions/0013-batches.md."""
     name, place = graph.input[0].name, "facepass/"
@@ -85,6 +108,21 @@ def _scale_resizes(
                 raise FixedGraph(f"a feature map of {sizes.tolist()} does not scale to {side}")
             sizes[2:] = scaled // exported
         constants[name].CopyFrom(numpy_helper.from_array(sizes, constants[name].name))
+
+
+def _double_resizes(graph: onnx.GraphProto) -> None:
+    """Have Resize nodes of constant target size enlarge by two instead."""
+    constants = _constants(graph)
+    fixed = [
+        node
+        for node in graph.node
+        if node.op_type == "Resize" and node.input[3:] and node.input[3] in constants
+    ]
+    for i, node in enumerate(fixed):
+        twice = np.array([1, 1, 2, 2], np.float32)
+        graph.initializer.append(numpy_helper.from_array(twice, f"facepass/twice{i}"))
+        del node.input[3:]
+        node.input[2] = f"facepass/twice{i}"
 
 
 def _constants(graph: onnx.GraphProto) -> Mapping[str, onnx.TensorProto]:

@@ -23,11 +23,14 @@ the batch between position and anchor, as the official packs export it. Rows run
 Boxes and landmarks are distances from the position, in strides."""
 
 
-def decode_heads(heads: Heads, *, batch: int, side: int) -> list[Detections]:
-    """Turn a detector's raw outputs into faces of at least MIN_SCORE, in canvas pixels."""
+def decode_heads(heads: Heads, *, batch: int, height: int, width: int) -> list[Detections]:
+    """Turn a detector's raw outputs into faces of at least MIN_SCORE, in canvas pixels.
+
+    height, width: of the canvases, in pixels.
+    """
     found: list[list[Detections]] = [[] for _ in range(batch)]
     for level, stride in enumerate(STRIDES):
-        centres = _centres(side // stride, stride)
+        centres = _centres(height // stride, width // stride, stride)
         scores, boxes, landmarks = (
             batch_first(heads[level + kind * len(STRIDES)], batch) for kind in range(3)
         )
@@ -71,8 +74,8 @@ def _decode(
     return Detections(boxes, scores, landmarks)
 
 
-@lru_cache(maxsize=16)
-def _centres(cells: int, stride: int) -> NDArray[np.float32]:
-    """(cells * cells * ANCHORS, 2) x, y of the positions that a feature map predicts from."""
-    grid = np.mgrid[:cells, :cells][::-1].reshape(2, -1).T * stride
+@lru_cache(maxsize=64)
+def _centres(rows: int, columns: int, stride: int) -> NDArray[np.float32]:
+    """(rows * columns * ANCHORS, 2) x, y of the positions that a feature map predicts from."""
+    grid = np.mgrid[:rows, :columns][::-1].reshape(2, -1).T * stride
     return np.repeat(grid, ANCHORS, axis=0).astype(np.float32)

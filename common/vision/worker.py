@@ -1,6 +1,7 @@
 """A worker process: turns one image after the other into an analysis, by an engine of its own or
 by models that it shares with the other workers."""
 
+import os
 import traceback
 from dataclasses import replace
 from functools import partial
@@ -20,6 +21,7 @@ def main() -> None:
     setup = inbox.get()
     if not isinstance(setup, Setup):
         return
+    os.nice(setup.nice)
     line = DeviceLine() if setup.shared else None
     if line and isinstance(connection := inbox.get(), Connection):
         line.renew(connection)

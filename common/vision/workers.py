@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 LOAD_TIMEOUT_S = 180.0
 STOP_GRACE_S = 5.0
+PHOTO_NICE = 10
+"""By how much workers for photos give way to those for selfies, where there are such."""
 
 
 @dataclass(eq=False, slots=True)
@@ -47,20 +49,24 @@ class WorkerPool:
     """`Vision` by worker processes, each with one image at a time, and with its own models or those
     of a device process.
 
-    Images wait in two bounded lanes (see `Lanes`), so that selfies overtake photos. A worker that
+    Images wait in two bounded lanes (see `Lanes`), so that selfies overtake photos. Workers for
+    selfies alone, idle otherwise, spare these the wait for a photo to be finished. A worker that
     dies or takes longer than `image_timeout_s` is replaced and costs the one image it had; an image
     whose caller goes is given up between two of its stages.
     """
 
-    def __init__(self, settings: EngineSettings, limits: ImageLimits) -> None:
+    def __init__(
+        self, settings: EngineSettings, limits: ImageLimits, *, selfie_workers: int = 0
+    ) -> None:
         self._settings = settings
         self._limits = limits
         self._size = settings.workers or usable_cores()
+        self._selfie_workers = selfie_workers
         self._lanes: Lanes[_Job] = Lanes(settings.queue_size)
         self._jobs: set[_Job] = set()
         self._processes: set[WorkerProcess] = set()
         self._serving: list[asyncio.Task[None]] = []
-        self._threads = ThreadPoolExecutor(self._size, thread_name_prefix="worker")
+        self._threads = ThreadPoolExecutor(self._size + selfie_workers, thread_name_prefix="worker")
         self._loaded: Loaded | None = None
         self._image_s = 0.5
         self._busy = BusyTime()
@@ -92,7 +98,7 @@ class WorkerPool:
 
     @property
     def busy(self) -> int:
-        """Images that a worker has right now."""
+        """Images that a worker has right now, less those of workers for selfies."""
         return self._busy.busy
 
     @property
@@ -122,11 +128,12 @@ class WorkerPool:
     async def start(self) -> None:
         """Start all workers, engines loaded. Raises PackUnavailable with the engine's message."""
         await self._choose_crew()
-        processes: list[WorkerProcess] = []
+        processes: dict[WorkerProcess, bool] = {}
         try:
             if self._keeper:
                 await self._keeper.start()
-            processes = [self._spawn() for _ in range(self._size)]
+            for for_selfies in [False] * self._size + [True] * self._selfie_workers:
+                processes[self._spawn(for_selfies)] = for_selfies
             loaded = await asyncio.gather(*(self._load(process) for process in processes))
         except BaseException:
             for process in processes:
@@ -134,7 +141,7 @@ class WorkerPool:
             await self.close()
             raise
         self._loaded = loaded[0]
-        self._serving = [asyncio.create_task(self._serve(process)) for process in processes]
+        self._serving = [asyncio.create_task(self._serve(*each)) for each in processes.items()]
 
     async def _choose_crew(self) -> None:
         crew = await asyncio.to_thread(choose_crew, self._settings, usable_cores())
@@ -183,8 +190,9 @@ class WorkerPool:
     def _retry_after_s(self) -> float:
         return max(1.0, self._settings.queue_size * self._image_s / self._size)
 
-    def _spawn(self) -> WorkerProcess:
-        setup = Setup(self._settings, self._limits, shared=self._keeper is not None)
+    def _spawn(self, for_selfies: bool) -> WorkerProcess:
+        nice = PHOTO_NICE if self._selfie_workers and not for_selfies else 0
+        setup = Setup(self._settings, self._limits, shared=self._keeper is not None, nice=nice)
         process = WorkerProcess(setup)
         self._processes.add(process)
         return process
@@ -198,21 +206,29 @@ class WorkerPool:
         finally:
             timer.cancel()
 
-    async def _serve(self, process: WorkerProcess) -> None:
+    async def _serve(self, process: WorkerProcess, for_selfies: bool) -> None:
         """Work on one image after the other, for ever, in this process or its successors."""
+        # Workers for selfies are not counted: they say nothing of how busy those for photos are.
+        busy = BusyTime() if for_selfies else self._busy
         while True:
-            process = await self._serve_one(process)
+            process = await self._serve_one(process, for_selfies, busy)
 
-    async def _serve_one(self, process: WorkerProcess) -> WorkerProcess:
+    async def _serve_one(
+        self, process: WorkerProcess, for_selfies: bool, busy: BusyTime
+    ) -> WorkerProcess:
         """Work on the next image; returns the process for the one after it."""
-        job = await self._lanes.take()
+        job = await self._lanes.take(only_urgent=for_selfies)
         # It may have been killed while it was idle; that must cost no image.
         if not process.alive:
-            process = await self._replace(process)
+            process = await self._replace(process, for_selfies)
         await self._connect(process)
         if not job.answer.done():
-            await self._work(process, job)
-        return process if process.alive else await self._replace(process)
+            busy.begin()
+            try:
+                await self._work(process, job)
+            finally:
+                busy.end()
+        return process if process.alive else await self._replace(process, for_selfies)
 
     async def _connect(self, process: WorkerProcess) -> None:
         if self._keeper:
@@ -224,7 +240,6 @@ class WorkerPool:
         timer = loop.call_later(self._settings.image_timeout_s, process.kill)
         job.answer.add_done_callback(partial(_withdraw, process, job.task.number))
         started = time.perf_counter()
-        self._busy.begin()
         try:
             analysis = await loop.run_in_executor(self._threads, process.analyze, job.task)
         except FacePassError as error:
@@ -242,18 +257,17 @@ class WorkerPool:
             job.resolve(replace(analysis, timings=timings))
             self._image_s += 0.1 * (time.perf_counter() - started - self._image_s)
         finally:
-            self._busy.end()
             timer.cancel()
 
-    async def _replace(self, dead: WorkerProcess) -> WorkerProcess:
+    async def _replace(self, dead: WorkerProcess, for_selfies: bool) -> WorkerProcess:
         """A new worker with its engine loaded, tried for as long as it takes."""
         self._processes.discard(dead)
         await asyncio.to_thread(dead.close)
         self.replaced += 1
-        return await persist(self._start_one, "worker")
+        return await persist(partial(self._start_one, for_selfies), "worker")
 
-    async def _start_one(self) -> WorkerProcess:
-        process = self._spawn()
+    async def _start_one(self, for_selfies: bool) -> WorkerProcess:
+        process = self._spawn(for_selfies)
         try:
             await self._load(process)
         except PackUnavailable:

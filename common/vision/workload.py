@@ -40,9 +40,9 @@ class DeviceLoad:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The pool at one moment. busy_s: worker seconds spent on images since the start. device: of
-    all device processes, None where each worker has its own models; devices_replaced: those that
-    died.
+    """The pool at one moment, less its workers for selfies alone. busy_s: worker seconds spent on
+    images since the start. device: of all device processes, None where each worker has its own
+    models; devices_replaced: those that died.
     """
 
     workers: int

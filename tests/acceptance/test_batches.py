@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from common.vision.align import align_face
 from common.vision.arcface import ArcFace
-from common.vision.canvas import letterbox
+from common.vision.canvas import fit
 from common.vision.detections import Detections, suppress
 from common.vision.scrfd import Scrfd, detector_at
 from common.vision.types import BgrImage
@@ -52,7 +52,7 @@ def assert_same(one: Detections, other: Detections) -> None:
 
 def test_photos_in_any_order(detector: Scrfd, images: list[BgrImage]) -> None:
     assert detector.sizes == [1, BATCH]
-    canvases = [letterbox(image, 640).pixels for image in images]
+    canvases = [fit(image, 640).pixels for image in images]
     alone = [detector.detect([canvas])[0] for canvas in canvases]
     for order in ([0, 1, 2, 3, 4], [4, 2, 0, 3, 1]):
         for i, found in zip(order, detector.detect([canvases[i] for i in order]), strict=True):
@@ -60,7 +60,7 @@ def test_photos_in_any_order(detector: Scrfd, images: list[BgrImage]) -> None:
 
 
 def test_a_changed_photo_moves_no_other(detector: Scrfd, images: list[BgrImage]) -> None:
-    canvases = [letterbox(image, 640).pixels for image in images[:BATCH]]
+    canvases = [fit(image, 640).pixels for image in images[:BATCH]]
     before = detector.detect(canvases)
     canvases[1] = np.zeros_like(canvases[1])
     after = detector.detect(canvases)
@@ -73,7 +73,7 @@ def crops(packs_dir: Path) -> list[NDArray[np.uint8]]:
     """400 aligned faces: those of a group, lit and turned in many ways."""
     detector = detector_at(load(packs_dir, PACKS[0], "det"), 640)
     image = get_image("t1")
-    canvas = letterbox(image, 640)
+    canvas = fit(image, 640)
     found = suppress(detector.detect([canvas.pixels])[0].moved(scale=canvas.scale))
     rng = np.random.default_rng(400)
     faces = []

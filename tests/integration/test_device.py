@@ -47,8 +47,8 @@ def settings(folder: Path, **changes: object) -> EngineSettings:
 
 
 @asynccontextmanager
-async def running(wanted: EngineSettings) -> AsyncIterator[WorkerPool]:
-    pool = WorkerPool(wanted, ImageLimits())
+async def running(wanted: EngineSettings, *, selfie_workers: int = 0) -> AsyncIterator[WorkerPool]:
+    pool = WorkerPool(wanted, ImageLimits(), selfie_workers=selfie_workers)
     await pool.start()
     try:
         yield pool
@@ -88,7 +88,10 @@ def photo(image: BgrImage) -> bytes:
     return bytes(encoded.tobytes())
 
 
-IMAGES = [squares(*[(3 + 2 * n, (5 * n + k) % 16 + 2) for n in range(k % 5)]) for k in range(24)]
+IMAGES = [
+    squares(*[(3 + 2 * n, (5 * n + k) % 16 + 2) for n in range(k % 5)])[:, : 640 - 80 * (k % 4)]
+    for k in range(24)
+]
 POISON: BgrImage = np.full((640, 640, 3), 255, np.uint8)
 """Faces of which the recogniser makes no numbers."""
 
@@ -136,6 +139,20 @@ async def test_photos_get_what_an_engine_of_their_own_gives(
         found = good(await analyze_all(pool, [photo(IMAGES[i]) for i in order]))
         for i, analysis in zip(order, found, strict=True):
             assert_same(analysis, expected[i])
+
+
+async def test_a_worker_for_selfies_shares_the_models(pack: Path, local: Engine) -> None:
+    async with running(settings(pack, workers=1), selfie_workers=1) as pool:
+        nice = {pid: psutil.Process(pid).nice() for pid in pool.pids}
+        for_photos = max(nice, key=lambda pid: nice[pid])
+        os.kill(for_photos, signal.SIGSTOP)
+        waiting = asyncio.create_task(pool.analyze(photo(IMAGES[4]), EVERYTHING))
+        await until(lambda: pool.busy == 1)
+        selfie = await pool.analyze(photo(IMAGES[3]), EVERYTHING, urgent=True)
+        assert_same(selfie, local.analyze(Picture.of(IMAGES[3]), EVERYTHING))
+        assert not waiting.done()
+        os.kill(for_photos, signal.SIGCONT)
+        assert_same(await waiting, local.analyze(Picture.of(IMAGES[4]), EVERYTHING))
 
 
 async def test_batches_form_over_photos(pool: WorkerPool) -> None:

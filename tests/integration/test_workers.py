@@ -28,7 +28,7 @@ from common.errors import (
 from common.vision.fake_engine import SLOW_S, FakeEngine
 from common.vision.fake_photos import Command, fake_photo
 from common.vision.types import Analysis, AnalyzeOptions
-from common.vision.workers import WorkerPool
+from common.vision.workers import PHOTO_NICE, WorkerPool
 
 OPTIONS = AnalyzeOptions()
 SLOW = fake_photo([1], command=Command.SLOW)
@@ -41,9 +41,10 @@ def settings(**changes: object) -> EngineSettings:
 
 @asynccontextmanager
 async def running(
-    limits: ImageLimits | None = None, **changes: object
+    limits: ImageLimits | None = None, *, selfie_workers: int = 0, **changes: object
 ) -> AsyncIterator[WorkerPool]:
-    pool = WorkerPool(settings(**changes), limits or ImageLimits())
+    limits = limits or ImageLimits()
+    pool = WorkerPool(settings(**changes), limits, selfie_workers=selfie_workers)
     await pool.start()
     try:
         yield pool
@@ -100,6 +101,34 @@ async def test_selfies_overtake_photos() -> None:
         for name in ("selfie 1", "selfie 2"):
             calls.create_task(note(name, pool.analyze(fake_photo([3]), OPTIONS, urgent=True)))
     assert order == ["first", "selfie 1", "selfie 2", "photo 1", "photo 2"]
+
+
+async def test_selfies_do_not_wait_for_photos_where_a_worker_is_theirs_alone() -> None:
+    async with running(selfie_workers=1) as pool:
+        photos = [asyncio.create_task(pool.analyze(SLOW, OPTIONS)) for _ in range(6)]
+        await until(lambda: pool.busy == 1)
+        for person in range(5):
+            selfie = await pool.analyze(fake_photo([person]), OPTIONS, urgent=True)
+            assert shows(selfie, person)
+        assert not photos[1].done()
+        # Nor does it help with photos, which would make selfies wait again.
+        assert pool.busy == 1
+        await asyncio.gather(*photos)
+
+
+async def test_workers_for_selfies_go_first_and_are_replaced() -> None:
+    async with running(selfie_workers=1) as pool:
+        workers = {psutil.Process(pid).nice(): pid for pid in pool.pids}
+        ours = psutil.Process().nice()
+        assert set(workers) == {ours, ours + PHOTO_NICE}
+        os.kill(workers[ours], signal.SIGKILL)
+        await asyncio.to_thread(os.waitid, os.P_PID, workers[ours], os.WEXITED | os.WNOWAIT)
+        blocked = asyncio.create_task(pool.analyze(SLOW, OPTIONS))
+        await until(lambda: pool.busy == 1)
+        assert shows(await pool.analyze(fake_photo([4]), OPTIONS, urgent=True), 4)
+        await blocked
+        await until(lambda: len(pool.pids) == 2)
+        assert {psutil.Process(pid).nice() for pid in pool.pids} == set(workers)
 
 
 async def test_a_full_queue_holds_photos_back_and_refuses_selfies() -> None:

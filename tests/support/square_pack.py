@@ -1,5 +1,6 @@
 """A tiny pack in InsightFace's form, whose faces are white squares, and images of them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ def write_detector(
     landmarks: NDArray[np.floating] = LANDMARKS,
     heads: int = 9,
     rows: int = -1,
+    perm: Sequence[int] = (0, 2, 3, 1),
     sure: float = 0.9,
 ) -> None:
     """Scores how white a cell is, at stride 32 only; box and landmarks are the same everywhere.
@@ -54,7 +56,7 @@ def write_detector(
             nodes += [
                 helper.make_node("AveragePool", ["image"], [f"cell{name}"], **pool),
                 helper.make_node("Conv", [f"cell{name}", f"w{name}", f"b{name}"], [f"map{name}"]),
-                helper.make_node("Transpose", [f"map{name}"], [f"last{name}"], perm=[0, 2, 3, 1]),
+                helper.make_node("Transpose", [f"map{name}"], [f"last{name}"], perm=perm),
                 helper.make_node("Reshape", [f"last{name}", f"shape{k}"], [name]),
             ]
             shape = [1, (640 // stride) ** 2 * 2, k]

@@ -73,6 +73,21 @@ async def test_waiting_takers_get_one_item_each() -> None:
     assert sorted(await asyncio.wait_for(asyncio.gather(*takers), 5)) == [0, 1, 2]
 
 
+async def test_one_who_takes_only_urgent_items_leaves_the_others() -> None:
+    lanes: Lanes[str] = Lanes(8)
+    choosy = asyncio.create_task(lanes.take(only_urgent=True))
+    await settle()
+    await lanes.put("photo 1")
+    taker = asyncio.create_task(lanes.take())
+    await settle()
+    assert taker.done() and not choosy.done()
+    anyone = asyncio.create_task(lanes.take())
+    await settle()
+    await lanes.put("photo 2")
+    lanes.put_urgent("selfie", retry_after_s=1)
+    assert {await choosy, await anyone} == {"selfie", "photo 2"}
+
+
 async def test_closing_fails_everyone_who_waits_for_room() -> None:
     lanes: Lanes[int] = Lanes(1)
     await lanes.put(0)

@@ -45,8 +45,10 @@ def load(folder: Path) -> Engine:
     return load_engine(settings(folder))
 
 
-def settings(folder: Path) -> EngineSettings:
-    return EngineSettings(pack=str(folder), providers=["CPUExecutionProvider"])
+def settings(folder: Path, detect_batch: int = 0) -> EngineSettings:
+    return EngineSettings(
+        pack=str(folder), providers=["CPUExecutionProvider"], detect_batch=detect_batch
+    )
 
 
 def test_faces_are_found_and_embedded(pack: Path) -> None:
@@ -66,6 +68,19 @@ def test_faces_are_found_and_embedded(pack: Path) -> None:
         assert np.linalg.norm(face.embedding) == pytest.approx(1, abs=1e-5)
     assert analysis.timings.detect_ms > 0
     assert analysis.timings.embed_ms > 0
+
+
+@pytest.mark.parametrize("detect_batch", [1, 2])
+@pytest.mark.parametrize(("height", "width"), [(330, 640), (640, 200), (640, 33), (32, 640)])
+def test_faces_are_where_they_are_in_photos_of_any_shape(
+    pack: Path, height: int, width: int, detect_batch: int
+) -> None:
+    engine = load_engine(settings(pack, detect_batch))
+    last = (width // CELL - 1, height // CELL - 1)
+    photo = squares((0, 0), last)[:height, :width]
+    found = [face.detection.box for face in engine.analyze(Picture.of(photo), EVERYTHING).faces]
+    expected = {((x - 0.5) * CELL, (y - 0.5) * CELL) for x, y in [(0, 0), last]}
+    assert {(box.x, box.y) for box in found} == expected
 
 
 def test_a_face_is_embedded_alike_whoever_is_beside_it(pack: Path) -> None:
@@ -239,7 +254,7 @@ def test_a_detector_without_landmarks_is_refused(pack: Path) -> None:
 
 
 def test_a_detector_that_does_not_run_is_refused(pack: Path) -> None:
-    write_detector(pack / "det.onnx", rows=7)
+    write_detector(pack / "det.onnx", rows=7, perm=(0, 3, 2, 1))
     with pytest.raises(PackUnavailable, match=r"det\.onnx"):
         load(pack)
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from common.vision.canvas import letterbox
+from common.vision.canvas import fit
 from common.vision.scrfd_graph import FixedGraph, resized_graph
 from common.vision.scrfd_heads import ANCHORS, STRIDES, decode_heads, numbered
 
-SIDE = 64
-ROWS = [(SIDE // stride) ** 2 * ANCHORS for stride in STRIDES]
+SIDE, WIDTH = 64, 96
+ROWS = [(SIDE // stride) * (WIDTH // stride) * ANCHORS for stride in STRIDES]
 
 
 def blank_heads(batch: int) -> list[NDArray[np.float32]]:
@@ -31,18 +31,18 @@ def interleaved(head: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @given(
-    st.integers(0, 2), st.integers(0, 7), st.integers(0, 7), st.integers(0, 1), st.integers(1, 3)
+    st.integers(0, 2), st.integers(0, 11), st.integers(0, 7), st.integers(0, 1), st.integers(1, 3)
 )
 def test_one_prediction_is_placed(level: int, x: int, y: int, anchor: int, batch: int) -> None:
     stride = STRIDES[level]
-    cells = SIDE // stride
-    x, y = x % cells, y % cells
-    row = (y * cells + x) * ANCHORS + anchor
+    columns, rows = WIDTH // stride, SIDE // stride
+    x, y = x % columns, y % rows
+    row = (y * columns + x) * ANCHORS + anchor
     heads = blank_heads(batch)
     heads[level][-1, row] = 0.75
     heads[level + 3][-1, row] = [1, 2, 3, 4]
     heads[level + 6][-1, row] = range(10)
-    *others, last = decode_heads(heads, batch=batch, side=SIDE)
+    *others, last = decode_heads(heads, batch=batch, height=SIDE, width=WIDTH)
     assert all(len(other) == 0 for other in others)
     centre = np.array([x, y]) * stride
     assert last.scores.tolist() == [0.75]
@@ -57,8 +57,9 @@ def test_one_prediction_is_placed(level: int, x: int, y: int, anchor: int, batch
 def test_both_layouts_of_a_batch_give_the_same_faces(batch: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     heads = [rng.random(head.shape, dtype=np.float32) for head in blank_heads(batch)]
-    plain = decode_heads(heads, batch=batch, side=SIDE)
-    mixed = decode_heads([interleaved(head) for head in heads], batch=batch, side=SIDE)
+    mixed_heads = [interleaved(head) for head in heads]
+    plain = decode_heads(heads, batch=batch, height=SIDE, width=WIDTH)
+    mixed = decode_heads(mixed_heads, batch=batch, height=SIDE, width=WIDTH)
     for one, other in zip(plain, mixed, strict=True):
         assert len(one) > 0
         np.testing.assert_array_equal(one.boxes, other.boxes)
@@ -69,14 +70,14 @@ def test_both_layouts_of_a_batch_give_the_same_faces(batch: int, seed: int) -> N
 @given(st.integers(1, 900), st.integers(1, 900), st.booleans())
 def test_images_of_any_shape_fit_a_canvas(width: int, height: int, smooth: bool) -> None:
     image = np.full((height, width, 3), 200, np.uint8)
-    canvas = letterbox(image, SIDE, smooth=smooth)
-    assert canvas.pixels.shape == (SIDE, SIDE, 3)
-    assert (canvas.filled == 200).all()
-    assert canvas.pixels.sum() == canvas.filled.sum()
-    assert max(canvas.height, canvas.width) == SIDE
-    part = letterbox(image, SIDE, within=SIDE // 2, smooth=smooth)
-    assert part.pixels.shape == (SIDE, SIDE, 3)
-    assert max(part.height, part.width) == SIDE // 2
+    fitted = fit(image, SIDE, smooth=smooth)
+    rows, columns, _ = fitted.pixels.shape
+    assert max(rows, columns) == SIDE
+    assert (fitted.pixels == 200).all()
+    for fits, length in [(rows, height), (columns, width)]:
+        assert fits >= 1
+        assert abs(fits - length * SIDE / max(width, height)) <= 1
+    assert rows == pytest.approx(height * fitted.scale)
 
 
 def pyramid(folder: Path, *, sizes: list[int]) -> Path:

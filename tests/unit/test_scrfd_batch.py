@@ -13,7 +13,7 @@ from insightface.model_zoo import get_model
 from bench.make_models import Layout, ScrfdShape, scrfd
 from common.vision.batches import Unfit
 from common.vision.detections import Detections
-from common.vision.scrfd import Scrfd, detector_at
+from common.vision.scrfd import Scrfd, detector_at, open_detector
 from common.vision.scrfd_graph import FixedGraph, resized_graph
 from common.vision.types import BgrImage
 
@@ -59,6 +59,24 @@ def test_a_batch_gives_what_singles_give(model: Any, side: int) -> None:
             same(one, other)
 
 
+def test_a_graph_of_open_sides_gives_a_square_what_it_had_before(model: Any) -> None:
+    images = canvases(3, side=96)
+    alone, anyhow = detector_at(model, 96), open_detector(model, 96)
+    for one, other in zip(alone.detect(images), anyhow.detect(images), strict=True):
+        same(one, other)
+    for part in (
+        image[:height, :width] for image in images for height, width in [(33, 96), (96, 1)]
+    ):
+        (found,) = anyhow.detect([part])
+        same(found, anyhow.detect([padded(part)])[0])
+
+
+def padded(image: BgrImage) -> BgrImage:
+    """Filled up to multiples of 32 with black."""
+    rows, columns = (-length % 32 for length in image.shape[:2])
+    return np.pad(image, ((0, rows), (0, columns), (0, 0)))
+
+
 def test_order_does_not_matter(model: Any) -> None:
     detector, images = detector_at(model, SIDE, BATCH), canvases(BATCH)
     found = detector.detect(images)
@@ -84,7 +102,7 @@ def test_a_poisoned_canvas_fails_alone(model: Any) -> None:
     found = detector.detect(images)
     poisoned: list[Any] = [*images]
     poisoned[2] = np.full(images[2].shape, np.nan, np.float32)
-    poisoned[4] = poisoned[4][:-1]
+    poisoned[4] = np.concatenate([poisoned[4], poisoned[4]])
     for i, again in enumerate(detector.detect_each(poisoned)):
         if i in (2, 4):
             assert isinstance(again, Unfit)
