@@ -11,16 +11,16 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.connection import Connection
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeVar
 
 from common.errors import PackUnavailable
 from common.vision.descriptors import receive_descriptor
 from common.vision.messages import Answer, Cancel, Failure, Message, NewLine, Setup, Task
+from common.vision.raw_bytes import Line, receive_into
 
 T = TypeVar("T")
-Line: TypeAlias = "Connection[Any, Any]"
-"""A connection of a worker with the device process."""
 
 
 class Inbox:
@@ -39,7 +39,8 @@ class Inbox:
         threading.Thread(target=self._receive, daemon=True).start()
 
     def get(self) -> "Setup | Task | Line | None":
-        """Wait for the next message; a NewLine comes as the connection that it brings."""
+        """Wait for the next message; a NewLine comes as the connection with the device process that
+        it brings."""
         return self._messages.get()
 
     def _receive(self) -> None:
@@ -51,6 +52,10 @@ class Inbox:
                         self._messages.put(Connection(receive_descriptor(self.server)))
                     case Cancel(number):
                         self.cancelled = number
+                    case Task() as task:
+                        content = bytearray(task.size)
+                        receive_into(self.server, memoryview(content))
+                        self._messages.put(replace(task, content=bytes(content)))
                     case message:
                         self._messages.put(message)
             except (EOFError, OSError):

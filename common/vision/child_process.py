@@ -7,11 +7,13 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection
 
 from common.errors import PackUnavailable
 from common.vision.descriptors import HasDescriptor, send_descriptor
-from common.vision.messages import Answer, Failure, Loaded, Message, NewLine, Setup
+from common.vision.messages import Answer, Failure, Loaded, Message, NewLine, Setup, Task
+from common.vision.raw_bytes import send_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +72,12 @@ class ChildProcess:
     def send(self, message: Message) -> None:
         """Any thread may. Raises OSError when the process is gone."""
         with self._sending:
-            self._connection.send(message)
+            if isinstance(message, Task):
+                size = len(message.content)
+                self._connection.send(replace(message, content=b"", size=size))
+                send_bytes(self._connection, memoryview(message.content))
+            else:
+                self._connection.send(message)
 
     def send_line(self, line: HasDescriptor) -> None:
         """Give the process a copy of one end of a connection. Raises OSError when it is gone."""

@@ -17,10 +17,11 @@ import numpy as np
 
 from common.vision.align import CROP_SIDE
 from common.vision.batcher import Batcher
-from common.vision.child import Inbox, Line, attempt
+from common.vision.child import Inbox, attempt
 from common.vision.device_line import Call, Model, Offer, Shape, receive_images
 from common.vision.messages import Failure, Loaded, Setup
 from common.vision.models import Models
+from common.vision.raw_bytes import Line
 from common.vision.tally import Tally
 from common.vision.types import BgrImage
 from common.vision.workload import DeviceLoad

@@ -1,10 +1,5 @@
-"""The connection of one worker with the device process: calls and pixels there, results back.
+"""The connection of one worker with the device process: calls and pixels there, results back."""
 
-Pixels go around `Connection`, which takes seven times as long for a canvas: its buffers grow with
-every piece of 200 KB that a socket holds.
-"""
-
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from common.vision.child import Line
+from common.vision.raw_bytes import Line, receive_into, send_bytes
 from common.vision.types import BgrImage, Pack
 
 
@@ -87,7 +82,7 @@ class DeviceLine:
         try:
             self._connection.send(Call(model, len(images), self.urgent))
             for image in images:
-                _send_pixels(self._connection, image)
+                send_bytes(self._connection, np.ascontiguousarray(image).data)
             results: Sequence[Any] = self._connection.recv()
         except (EOFError, OSError):
             raise DeviceGone("the device process has died") from None
@@ -97,16 +92,5 @@ class DeviceLine:
 def receive_images(connection: Line, count: int, side: int) -> list[BgrImage]:
     """The images after a Call. Raises EOFError, OSError when the worker is gone."""
     images = np.empty((count, side, side, 3), np.uint8)
-    left = images.data.cast("B")
-    while left:
-        read = os.readv(connection.fileno(), [left])
-        if not read:
-            raise EOFError
-        left = left[read:]
+    receive_into(connection, images.data)
     return list(images)
-
-
-def _send_pixels(connection: Line, image: BgrImage) -> None:
-    left = np.ascontiguousarray(image).data.cast("B")
-    while left:
-        left = left[os.write(connection.fileno(), left) :]

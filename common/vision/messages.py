@@ -1,6 +1,6 @@
 """What the server and its child processes send each other."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from common.config import EngineSettings, ImageLimits
 from common.errors import InvalidImage
@@ -30,13 +30,15 @@ class NewLine:
 @dataclass(frozen=True, slots=True)
 class Task:
     """One image for a worker to analyse; answered by an Analysis, an InvalidImage, a Withdrawn or a
-    Failure."""
+    Failure. Its content is sent behind it."""
 
     number: int
-    content: bytes
+    content: bytes = field(repr=False)
     options: AnalyzeOptions
     max_bytes: int
     urgent: bool = False
+    size: int = 0
+    """Bytes of the content, where that is still to come."""
 
 
 @dataclass(frozen=True, slots=True)
