@@ -145,7 +145,9 @@ class Decoder:
     """A photo of 3200 x 2400 pixels with one face of 160; counts how it is decoded."""
 
     def __init__(self) -> None:
-        image = cv2.resize(squares((3, 4)), (3200, 3200), interpolation=cv2.INTER_NEAREST)
+        # Not quite white: of a crop that is, the recogniser makes no numbers.
+        image = np.minimum(squares((3, 4)), 250).astype(np.uint8)
+        image = cv2.resize(image, (3200, 3200), interpolation=cv2.INTER_NEAREST)
         self.image = np.ascontiguousarray(image[:2400], np.uint8)
         self.asked: list[int] = []
 
