@@ -14,7 +14,7 @@ from bench.index_photos import PhotoSet, selfies
 from bench.index_stage import DATABASE, IndexStage
 
 _ROUNDS = 5
-_SEARCHES = 24
+_SEARCHES = 16
 
 
 def measure(stage: IndexStage) -> list[Figure]:
