@@ -5,7 +5,7 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import psutil
 import pytest
+from patience import until
 from prometheus_client import generate_latest
 from square_pack import squares, write_square_pack
 
@@ -28,7 +29,6 @@ from common.vision.workers import WorkerPool, _Job
 from common.vision.workload import DeviceLoad
 
 EVERYTHING = AnalyzeOptions(quality_filter=QualityFilter.NONE, max_faces=1000)
-PATIENCE_S = 60
 WORKERS = 4
 
 
@@ -54,15 +54,6 @@ async def running(wanted: EngineSettings, *, selfie_workers: int = 0) -> AsyncIt
         yield pool
     finally:
         await pool.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that must happen."""
-    for _ in range(PATIENCE_S * 100):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail("it never happened")
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+from patience import until
 from PIL import Image
 
 from common.config import EngineSettings, ImageLimits
@@ -32,7 +33,6 @@ from common.vision.workers import PHOTO_NICE, WorkerPool
 
 OPTIONS = AnalyzeOptions()
 SLOW = fake_photo([1], command=Command.SLOW)
-PATIENCE_S = 30
 
 
 def settings(**changes: object) -> EngineSettings:
@@ -50,15 +50,6 @@ async def running(
         yield pool
     finally:
         await pool.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that must happen."""
-    for _ in range(PATIENCE_S * 100):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail("it never happened")
 
 
 def shows(analysis: Analysis, person: int) -> bool:

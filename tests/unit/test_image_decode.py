@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from orientations import STORED
 from PIL import Image
 
 from common.config import EngineSettings, ImageLimits
@@ -134,19 +135,6 @@ def test_lossless_images_keep_every_pixel(name: str) -> None:
 def test_a_cmyk_jpeg_shows_the_same_picture() -> None:
     off = np.abs(read(SAMPLES["JPEG CMYK"])[..., ::-1].astype(int) - np.asarray(scene()))
     assert off.mean() < 3
-
-
-# How an upright picture lies in a file of each orientation: the inverse of what EXIF asks for.
-STORED = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
 
 
 def photographed(orientation: int, image_format: str, **options: object) -> bytes:

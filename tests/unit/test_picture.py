@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 import pytest
+from orientations import STORED
 from PIL import Image
 
 from common.config import ImageLimits
@@ -21,17 +22,6 @@ LIMITS = ImageLimits()
 MAX_BYTES = 32 << 20
 WIDTH, HEIGHT = 232, 168
 DIVISORS = (1, 2, 4, 8)
-# Where each corner of an upright picture lies in a file of each orientation.
-STORED = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
 
 
 def scene(width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
