@@ -5,7 +5,7 @@ from typing import assert_never
 from common.config import EngineSettings
 from common.errors import PackUnavailable
 from common.vision.device_line import DeviceLine
-from common.vision.types import Engine
+from common.vision.engine import Engine
 
 
 def load_engine(settings: EngineSettings, *, threads: int = 1) -> Engine:

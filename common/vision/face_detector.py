@@ -6,9 +6,10 @@ from itertools import islice
 from common.vision.batches import settled
 from common.vision.canvas import Fitted, fit
 from common.vision.detections import NOTHING, Detections, concatenate, merge, suppress
+from common.vision.engine import Checkpoint, go_on
 from common.vision.models import Detector
 from common.vision.tiles import tiles
-from common.vision.types import BgrImage, Checkpoint, Detail, go_on
+from common.vision.types import BgrImage, Detail
 
 WHOLE_SIDE = 640
 """Canvas for the whole image: what SCRFD was trained on, and insightface's usual `det_size`."""

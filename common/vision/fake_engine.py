@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from common.calibration import Calibration
 from common.errors import PackUnavailable
+from common.vision.engine import Checkpoint, go_on
 from common.vision.fake_photos import MIN_SATURATION, PALETTE, POOR_SHOT, SHOTS, Command, shot_grey
 from common.vision.picture import Picture
 from common.vision.types import (
@@ -17,7 +18,6 @@ from common.vision.types import (
     AnalyzeOptions,
     BgrImage,
     Box,
-    Checkpoint,
     Detection,
     EmbeddingVector,
     Face,
@@ -26,7 +26,6 @@ from common.vision.types import (
     Quality,
     QualityFilter,
     Timings,
-    go_on,
     largest_first,
 )
 

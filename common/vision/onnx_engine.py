@@ -6,6 +6,7 @@ from itertools import islice
 
 from common.vision.align import DegenerateLandmarks, align_face
 from common.vision.batches import settled
+from common.vision.engine import Checkpoint, go_on
 from common.vision.face_detector import WHOLE_SIDE, FaceDetector
 from common.vision.models import Models
 from common.vision.picture import Picture, View
@@ -13,14 +14,12 @@ from common.vision.quality import assess, needed_scale
 from common.vision.types import (
     Analysis,
     AnalyzeOptions,
-    Checkpoint,
     Detail,
     Detection,
     Face,
     FaceReason,
     Pack,
     Timings,
-    go_on,
 )
 
 _LOOKED_AT = 2.5 * WHOLE_SIDE

@@ -12,18 +12,11 @@ from numpy.typing import NDArray
 
 from common.calibration import Calibration
 from common.errors import PackUnavailable
+from common.vision.engine import Checkpoint, go_on
 from common.vision.picture import Picture
 from common.vision.quality import assess
 from common.vision.starter_mean import MEAN, SHARE
-from common.vision.types import (
-    Analysis,
-    AnalyzeOptions,
-    Checkpoint,
-    EmbeddingVector,
-    Pack,
-    Timings,
-    go_on,
-)
+from common.vision.types import Analysis, AnalyzeOptions, EmbeddingVector, Pack, Timings
 
 if TYPE_CHECKING:
     from common.vision.starter_detector import FoundFace

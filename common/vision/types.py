@@ -1,18 +1,15 @@
-"""Values of the vision engines, and the Protocol that each engine is behind."""
+"""Values of the vision engines, and the Protocol of what servers ask for faces."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.calibration import Calibration
 from common.vision.workload import Workload
-
-if TYPE_CHECKING:
-    from common.vision.picture import Picture
 
 BgrImage = NDArray[np.uint8]
 """(H, W, 3) BGR, upright (EXIF orientation applied)."""
@@ -149,41 +146,6 @@ class Pack:
     """From here on a match is CONFIDENT."""
     calibration: Calibration
     """What strangers reach, for thresholds given as expected false matches."""
-
-
-class NobodyWaits(Exception):
-    """Nobody waits for the image any more."""
-
-
-Checkpoint = Callable[[], None]
-"""Called between the stages of an image; raises NobodyWaits to have it given up."""
-
-
-def go_on() -> None:
-    """The checkpoint of images that somebody waits for."""
-
-
-class Engine(Protocol):
-    """Turns images into faces. Lives in one worker and is called by one thread at a time."""
-
-    @property
-    def pack(self) -> Pack: ...
-
-    @property
-    def provider(self) -> str:
-        """What it runs on: CPU, CUDA, Tensorrt."""
-        ...
-
-    def analyze(
-        self, picture: "Picture", options: AnalyzeOptions, checkpoint: Checkpoint = go_on
-    ) -> Analysis:
-        """Find, measure and embed the faces of one picture.
-
-        Returned faces are ordered by box area, largest first, and in pixels of the whole picture.
-        `timings` has detect_ms and embed_ms, without the picture's decoding. Raises as
-        Picture.view.
-        """
-        ...
 
 
 class Vision(Protocol):

@@ -11,8 +11,8 @@ from common.config import EngineSettings, ImageLimits
 from common.errors import InvalidImage
 from common.vision.child import Inbox, attempt
 from common.vision.device_line import DeviceLine
+from common.vision.engine import Checkpoint, Engine, NobodyWaits, go_on
 from common.vision.messages import Answer, Failure, Loaded, Setup, Task, Withdrawn
-from common.vision.types import Checkpoint, Engine, NobodyWaits, go_on
 
 
 def main() -> None:

@@ -15,10 +15,11 @@ from insightface.app import FaceAnalysis
 from numpy.typing import NDArray
 
 from common.config import EngineSettings, ImageLimits
+from common.vision.engine import Engine
 from common.vision.engines import load_engine
 from common.vision.image import decode, read_header
 from common.vision.picture import Picture
-from common.vision.types import AnalyzeOptions, BgrImage, Box, Engine, Face, QualityFilter
+from common.vision.types import AnalyzeOptions, BgrImage, Box, Face, QualityFilter
 
 PACKS = ["scrfd25g-mbf128", "scrfd500m-mbf128"]
 EVERYTHING = AnalyzeOptions(quality_filter=QualityFilter.NONE, max_faces=1000)

@@ -12,6 +12,7 @@ from insightface.data import get_image
 
 from common.config import EngineSettings, ImageLimits
 from common.vision import worker
+from common.vision.engine import Engine
 from common.vision.engines import load_engine
 from common.vision.messages import Task
 from common.vision.picture import Picture
@@ -22,7 +23,6 @@ from common.vision.types import (
     Box,
     Detail,
     EmbeddingVector,
-    Engine,
     Face,
     QualityFilter,
 )

@@ -22,9 +22,10 @@ from common.errors import FacePassError, ProcessingFailed
 from common.metrics import Metrics
 from common.pool_metrics import observe_workload
 from common.vision.device import TELL_S
+from common.vision.engine import Engine
 from common.vision.engines import load_engine
 from common.vision.picture import Picture
-from common.vision.types import Analysis, AnalyzeOptions, BgrImage, Engine, QualityFilter
+from common.vision.types import Analysis, AnalyzeOptions, BgrImage, QualityFilter
 from common.vision.workers import WorkerPool, _Job
 from common.vision.workload import DeviceLoad
 
