@@ -13,6 +13,7 @@ from indexer.graphs.relation_repository import Measured
 log = logging.getLogger(__name__)
 FIRST_EF_SEARCH = 100
 PROBES = 200
+_LEAST_STEP = 25
 _TRIES = 1000
 """Face numbers that are looked up to find so many probes; deleted faces leave gaps."""
 
@@ -39,7 +40,7 @@ class RecallWatch:
             recall = await self._recall(event, probes, ef_search)
             if recall is None or recall >= self._target or ef_search >= MAX_EF_SEARCH:
                 break
-            ef_search = min(ef_search * 5 // 4, MAX_EF_SEARCH)
+            ef_search = min(max(ef_search * 5 // 4, ef_search + _LEAST_STEP), MAX_EF_SEARCH)
             _say("ef_search_raised", event, ef_search, recall)
         if recall is not None:
             self._metrics.index_recall.observe(recall)
