@@ -42,6 +42,8 @@ PHOTOS = 6
 T = TypeVar("T")
 LOOKS_OF_A_PHOTO = st.lists(st.sampled_from(sorted(EMBEDDINGS)), max_size=5).map(tuple)
 SLOTS = st.integers(0, 1)
+STEPS = st.integers(1, 30) | st.just(1000)
+"""Of a builder: some, or all that are left."""
 PHOTO_IDS = st.sampled_from([f"photo-{n}" for n in range(PHOTOS)])
 
 
@@ -64,6 +66,8 @@ class Machine(RuleBasedStateMachine):
         self._names = [EventName(f"{kind}-{run}") for kind in ("one", "two")]
         for slot in range(2):
             self.create(slot)
+            for n in range(3):
+                self.index(slot, f"photo-{n}", ((n, 0), (n + 1, 1)), replace=False)
 
     @invariant()
     def count(self) -> None:
@@ -189,12 +193,12 @@ class Machine(RuleBasedStateMachine):
         else:
             assert found == expected
 
-    @rule(slot=SLOTS, steps=st.integers(1, 30))
+    @rule(slot=SLOTS, steps=STEPS)
     def build(self, slot: int, steps: int) -> None:
         """Begin to give the event a graph or to renew it, or go on with it for some steps."""
         self._work_on_relation(slot, steps, hnsw_min_faces=1)
 
-    @rule(slot=SLOTS, steps=st.integers(1, 30))
+    @rule(slot=SLOTS, steps=STEPS)
     def demote(self, slot: int, steps: int) -> None:
         self._work_on_relation(slot, steps, hnsw_min_faces=10**6)
 
