@@ -17,7 +17,7 @@ EVERY_FACE = AnalyzeOptions(quality_filter=QualityFilter.NONE, max_faces=CROWD)
 CLOSELY = AnalyzeOptions(Detail.HIGH, QualityFilter.NONE, max_faces=CROWD)
 
 
-@pytest.fixture(params=PACKS)
+@pytest.fixture(params=[pytest.param(PACKS[0], marks=pytest.mark.slow), PACKS[1]])
 def pack(request: pytest.FixtureRequest, packs_dir: Path) -> Path:
     folder = packs_dir / str(request.param)
     if not folder.is_dir():
@@ -92,6 +92,7 @@ async def test_labelled_photos(pack: Path, labelled: dict[str, bytes]) -> None:
         assert sum(recogniser.runs.values()) < recogniser.items
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pack", PACKS[1:], indirect=True)
 async def test_a_crowd_beside_others(
     pack: Path, labelled: dict[str, bytes], crowded: bytes
