@@ -1,4 +1,4 @@
-"""One event's gallery as one snapshot of the database sees it."""
+"""One event's gallery, in memory or in the database, at one version of the event."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -40,7 +40,8 @@ class Part:
 
 class EventFaces:
     """Reads the faces of `event` as `connection` sees them; both must be of one snapshot, or the
-    event's row must be locked."""
+    event's row must be locked, or `with_photos` come last, which tells whether all was of one
+    piece."""
 
     def __init__(self, connection: asyncpg.Connection, event: Event) -> None:
         self._connection = connection
