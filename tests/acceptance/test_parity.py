@@ -59,7 +59,7 @@ def similarity(theirs: Any, ours: list[Face]) -> float:
     best = max(ours, key=lambda face: iou(theirs.bbox, face.detection.box))
     assert iou(theirs.bbox, best.detection.box) >= 0.5
     assert best.embedding is not None
-    assert best.detection.score == pytest.approx(theirs.det_score, abs=0.05)
+    assert best.detection.score == pytest.approx(theirs.det_score, abs=0.03)
     return float(best.embedding @ theirs.normed_embedding)
 
 
@@ -80,8 +80,8 @@ def pair(request: pytest.FixtureRequest, packs_dir: Path) -> Iterator[Pair]:
 
 
 def check(similarities: list[float]) -> None:
-    # Faces at an edge are seen a little differently where no black follows it.
-    assert min(similarities) >= 0.95
+    # Where no black follows the photo, landmarks move a little, most of all at its edges.
+    assert min(similarities) >= 0.97
     assert np.median(similarities) >= 0.9999
 
 
