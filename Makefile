@@ -14,7 +14,7 @@ PHOTOS ?=
 SELFIE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-full coverage check lint types format protos protos-check \
+.PHONY: help setup run demo test test-full test-chaos coverage check lint types format protos protos-check \
   proto-lint proto-breaking buf docs docs-check bench bench-index bench-search locks clean
 
 help: ## Show this list.
@@ -40,6 +40,11 @@ test: setup ## Run the tests, less the slow ones.
 
 test-full: setup buf ## Run every test.
 	$(PYTEST)
+
+test-chaos: setup ## Break everything at length and write docs/reliability.md: less than half an hour.
+	rm -f .chaos-figures
+	FACEPASS_TEST_PROFILE=long FACEPASS_TEST_FIGURES=.chaos-figures $(BIN)/pytest tests/chaos -n 0 --timeout 900 --durations 30
+	$(BIN)/python tools/reliability.py .chaos-figures
 
 coverage: setup buf ## Run the tests, less the slow ones; branch coverage must be at least 85 %.
 	$(PYTEST) -m 'not slow' --cov --cov-report=term --cov-fail-under=85
@@ -97,5 +102,5 @@ locks: setup ## Resolve requirements/dev.lock again.
 	  --extra cpu --extra starter --group dev pyproject.toml -o requirements/dev.lock
 
 clean: ## Remove what was made here, less .venv.
-	rm -rf demo/out dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf demo/out dist .chaos-figures .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,34 @@
+"""What the tests of faults share: how long to go on, and where the figures go."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Told = str | int | float
+
+
+@pytest.fixture(scope="session")
+def long() -> bool:
+    """Whether this is the long profile (`make test-chaos`); else tests take seconds each."""
+    return os.environ.get("FACEPASS_TEST_PROFILE") == "long"
+
+
+@pytest.fixture(scope="session")
+def figure() -> Callable[..., None]:
+    """Call it once a fault, as its test ends: `figure("postgres-killed", done="...", kills=100)`.
+
+    `done` says in a sentence what was done, the others what came of it, in the order to be told.
+    """
+    out = os.environ.get("FACEPASS_TEST_FIGURES")
+
+    def tell(fault: str, *, done: str, **counts: Told) -> None:
+        line = json.dumps({"fault": fault, "done": done, "counts": counts})
+        print(line)
+        if out:
+            with Path(out).open("a") as file:
+                file.write(line + "\n")
+
+    return tell

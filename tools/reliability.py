@@ -1,0 +1,41 @@
+"""Writes the table of docs/reliability.md from the figures that the tests of faults gave.
+
+usage: python tools/reliability.py FIGURES
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).resolve().parents[1] / "docs/reliability.md"
+START, END = "<!-- figures: written by `make test-chaos` -->", "<!-- end -->"
+
+
+def main(figures: Path) -> None:
+    """Put the newest figure of each fault into the page's table."""
+    newest = {each["fault"]: each for each in map(json.loads, figures.read_text().splitlines())}
+    table = ["| Fault | What was done | What came of it |", "| --- | --- | --- |"]
+    table += [_row(each) for each in newest.values()]
+    part = "\n".join([START, "", *table, "", END])
+    pattern = re.compile(re.escape(START) + ".*?" + re.escape(END), re.DOTALL)
+    page, replaced = pattern.subn(lambda _: part, PAGE.read_text(), count=1)
+    if not replaced:
+        raise SystemExit(f"{PAGE} has no place for figures")
+    PAGE.write_text(page)
+
+
+def _row(figure: dict[str, Any]) -> str:
+    counts = "; ".join(
+        f"{name.replace('_', ' ')}: {_told(value)}" for name, value in figure["counts"].items()
+    )
+    return f"| {figure['fault']} | {figure['done']} | {counts} |"
+
+
+def _told(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
