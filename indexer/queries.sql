@@ -89,9 +89,9 @@ SELECT * FROM photo
  ORDER BY photo_no
  LIMIT $4;
 
--- delete_photos --
--- $1 event_id, $2 photo numbers.
-DELETE FROM photo WHERE event_id = $1 AND photo_no = ANY ($2::int[]);
+-- delete_photo --
+-- $1 event_id, $2 photo number.
+DELETE FROM photo WHERE event_id = $1 AND photo_no = $2;
 
 -- insert_tombstones --
 -- $1 event_id, $2 version that deletes them, $3 face numbers.

@@ -62,7 +62,7 @@ class PhotoRepository:
             if not validate_only:
                 key = name.event.key
                 await forget(connection, event, [face.face_no for face in photo.faces])
-                await connection.execute(SQL["delete_photos"], key, [photo.photo_no])
+                await connection.execute(SQL["delete_photo"], key, photo.photo_no)
                 indexed = photo.state is PhotoState.INDEXED
                 await advance(
                     connection,

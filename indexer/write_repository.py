@@ -167,7 +167,7 @@ async def _store(connection: asyncpg.Connection, batch: _Batch) -> None:
         numbers = [photo.photo_no for photo in batch.replaced]
         gone = [face.face_no for photo in batch.replaced for face in photo.faces]
         await forget(connection, batch.event, gone)
-        await connection.execute(SQL["delete_photos"], key, numbers)
+        await connection.executemany(SQL["delete_photo"], [(key, each) for each in numbers])
     records = [_photo_record(key, batch.version, photo) for photo in batch.photos]
     await connection.copy_records_to_table("photo", records=records, columns=PHOTO_COLUMNS)
     if batch.templates:

@@ -17,7 +17,7 @@ from searcher.config import SearcherSettings
 from searcher.galleries import Galleries
 from searcher.probes import ProbeReader
 from searcher.search import Search
-from searcher.service import SearcherServicer
+from searcher.service import SearcherServicer, tell
 from searcher.template_repository import TemplateRepository
 
 SERVICES = ("facepass.v1.Searcher",)
@@ -39,7 +39,7 @@ async def running(
         galleries = Galleries(TemplateRepository(database, reader), settings.gallery, metrics)
         probes = ProbeReader(vision, settings.searcher, settings.limits)
         servicer = SearcherServicer(
-            Search(database, reader, probes, vision.pack, galleries, metrics),
+            Search(database, reader, probes, vision.pack, galleries, tell, metrics),
             Compare(database, reader, probes, vision.pack),
             probes,
             settings.searcher,

@@ -12,6 +12,7 @@ from common.candidate import Candidate
 from common.event import Event
 from common.template_rows import TemplateRows
 from searcher.block import SEGMENT_FACES, Block, Query
+from searcher.told import Told
 
 INLINE_FACES = 8_192
 """Up to here a pass takes less time than handing it to a thread, per 512 dimensions."""
@@ -45,6 +46,7 @@ class HotGallery:
         self._pass: asyncio.Task[None] | None = None
         self.event = event
         """As it was at the gallery's version."""
+        self.told = Told()
 
     @property
     def key(self) -> int:
@@ -61,7 +63,7 @@ class HotGallery:
 
     @property
     def size_bytes(self) -> int:
-        return self._block.size_bytes
+        return self._block.size_bytes + self.told.size_bytes
 
     @property
     def faces(self) -> int:
@@ -87,6 +89,8 @@ class HotGallery:
         for rows in changes.added:
             self._block.append(rows)
         self._block.remove(changes.deleted)
+        for face_no in changes.deleted:
+            self.told.forget(face_no)
         self.event = changes.event
 
     async def search(self, queries: Sequence[Query]) -> list[list[Candidate]]:

@@ -13,12 +13,12 @@ from common.db.sql import load_queries
 from common.errors import FaceNotFound
 from common.event import Event
 from common.names import FaceName
-from common.photo import FoundPhoto, StoredFace
 from common.vision.types import EmbeddingVector
 from searcher.block import Query
 from searcher.galleries import Galleries
 from searcher.hot_gallery import HotGallery
 from searcher.template_repository import read_changes
+from searcher.told import Teller
 
 SQL = load_queries("searcher")
 
@@ -34,11 +34,10 @@ class Source(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One entry of an answer."""
+    """One entry of an answer; `told` is what its teller made of the face and its photo."""
 
     candidate: Candidate
-    face: StoredFace
-    photo: FoundPhoto
+    told: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +56,7 @@ class Gallery:
         connection: asyncpg.Connection,
         event: Event,
         galleries: Galleries,
+        tell: Teller,
         *,
         in_snapshot: bool,
     ) -> None:
@@ -65,7 +65,9 @@ class Gallery:
         self._connection = connection
         self._event = event
         self._galleries = galleries
+        self._tell = tell
         self._in_snapshot = in_snapshot
+        self._searched: HotGallery | None = None
         self._faces = EventFaces(connection, event)
 
     async def candidates(self, queries: Sequence[Query], *, exact: bool) -> Found:
@@ -74,6 +76,7 @@ class Gallery:
             return Found([], Source.UNSPECIFIED)
         hot = await self._hot()
         if hot is not None:
+            self._searched = hot
             return Found([self._known(some) for some in await hot.search(queries)], Source.MEMORY)
         found, source = [], Source.SCAN
         for query in queries:
@@ -124,9 +127,22 @@ class Gallery:
 
     async def matches(self, page: Sequence[Candidate]) -> tuple[Event, list[Match]]:
         """Candidates with what is told of them, and the event that all of this was read of."""
-        counts, found = await self._faces.with_photos([each.face_no for each in page])
+        told = self._told(page)
+        missing = [each.face_no for each in page if each.face_no not in told]
+        counts, found = await self._faces.with_photos(missing)
+        read = {number: self._tell(self._event.name, *facts) for number, facts in found.items()}
+        hot = self._searched
+        if hot is not None and hot.event.version == self._event.version:
+            hot.told.remember(read)
         event = replace(self._event, counts=counts)
-        return event, [Match(each, *found[each.face_no]) for each in page]
+        return event, [Match(each, (told | read)[each.face_no]) for each in page]
+
+    def _told(self, page: Sequence[Candidate]) -> dict[int, bytes]:
+        """What memory knows to tell of candidates."""
+        if self._searched is None:
+            return {}
+        known = ((each.face_no, self._searched.told.get(each.face_no)) for each in page)
+        return {number: sent for number, sent in known if sent is not None}
 
 
 async def read_template(

@@ -30,6 +30,7 @@ from searcher.probes import (
 )
 from searcher.repository import Found, Gallery, Match, Source
 from searcher.thresholds import Cut, Thresholds
+from searcher.told import Teller
 
 log = logging.getLogger(__name__)
 _BY_WHAT_WAS_KNOWN = (InvalidArgument, FaceNotFound, PackMismatch)
@@ -78,13 +79,14 @@ class Search:
 
     def __init__(
         self, database: Database, reader: EventReader, probes: ProbeReader, pack: Pack,
-        galleries: Galleries, metrics: Metrics,
+        galleries: Galleries, tell: Teller, metrics: Metrics,
     ) -> None:  # fmt: skip
         self._database = database
         self._reader = reader
         self._probes = probes
         self._pack = pack
         self._galleries = galleries
+        self._tell = tell
         self._metrics = metrics
 
     async def search(self, query: Query) -> Answer:
@@ -125,7 +127,7 @@ class Search:
             event = await self._reader.get(connection, query.event)
         if query.after is not None and query.after.uid != event.uid:
             raise InvalidArgument("page_token", "belongs to an event of this name that was deleted")
-        gallery = Gallery(connection, event, self._galleries, in_snapshot=in_snapshot)
+        gallery = Gallery(connection, event, self._galleries, self._tell, in_snapshot=in_snapshot)
         readings = [
             images[i] if i in images else await _resolve(gallery, event, i, probe)
             for i, probe in enumerate(query.probes)

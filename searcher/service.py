@@ -11,9 +11,10 @@ from facepass.v1 import searcher_pb2_grpc
 
 from common.errors import InvalidArgument
 from common.event import Event
-from common.names import parse_event, parse_face
+from common.names import EventName, parse_event, parse_face
 from common.paging import decode_token, encode_token, fingerprint, page_size
-from common.rpc.convert import Fields, analyzed_to_wire, enum_to_wire, stored_fields
+from common.photo import FoundPhoto, StoredFace
+from common.rpc.convert import analyzed_to_wire, enum_to_wire, stored_fields
 from common.similarity import told
 from searcher.compare import Compare
 from searcher.config import SearcherServerSettings
@@ -26,7 +27,7 @@ from searcher.probes import (
     ProbeReading,
     SelfieAdvice,
 )
-from searcher.repository import Match, Source
+from searcher.repository import Source
 from searcher.search import After, Answer, Query, Search
 from searcher.thresholds import Cut, Thresholds
 
@@ -176,24 +177,26 @@ def _answer_to_wire(answer: Answer, token: str) -> pb.SearchResponse:
         expected_false_matches=answer.thresholds.expected_false_matches,
     )
     for match in answer.matches:
-        response.matches.add(**_match_fields(answer, match))
+        sent = response.matches.add()
+        sent.MergeFromString(match.told)
+        sent.similarity = told(match.candidate.similarity)
+        sent.tier = _tier(match.candidate.similarity, answer.thresholds)
     return response
 
 
-def _match_fields(answer: Answer, match: Match) -> Fields:
-    photo, similarity = match.photo, match.candidate.similarity
-    name = answer.event.name.photo(photo.info.photo_id)
-    return {
-        "photo": str(name),
-        "face": stored_fields(name, match.face),
-        "similarity": told(similarity),
-        "tier": _tier(similarity, answer.thresholds),
-        "file_name": photo.info.file_name,
-        "source_uri": photo.info.source_uri,
-        "attributes": photo.info.attributes,
-        "photo_width": photo.width,
-        "photo_height": photo.height,
-    }
+def tell(event: EventName, face: StoredFace, photo: FoundPhoto) -> bytes:
+    """A match as it is sent, but for what depends on the probe."""
+    name = event.photo(photo.info.photo_id)
+    match = pb.Match(
+        photo=str(name),
+        face=stored_fields(name, face),
+        file_name=photo.info.file_name,
+        source_uri=photo.info.source_uri,
+        attributes=photo.info.attributes,
+        photo_width=photo.width,
+        photo_height=photo.height,
+    )
+    return match.SerializeToString()
 
 
 def _tier(similarity: float, thresholds: Thresholds) -> pb.MatchTier:

@@ -158,8 +158,9 @@ class EventFaces:
         """Remove faces and any copy of them. The event's row must be locked."""
         tables = {"face", *(part.table for part in self.parts)}
         for table in sorted(tables):
-            query = SQL["delete_faces"].replace("{faces}", table)
-            await self._connection.execute(query, self._event.name.key, numbers)
+            query = SQL["delete_face"].replace("{faces}", table)
+            key = self._event.name.key
+            await self._connection.executemany(query, [(key, number) for number in numbers])
 
     async def templates(
         self, start: int, take: Callable[[TemplateRows], None], batch: int = 2048

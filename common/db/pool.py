@@ -15,6 +15,9 @@ _SERVER_SETTINGS = {
     "application_name": "facepass",
     "jit": "off",
     "max_parallel_workers_per_gather": "0",
+    # Planning a look-up anew for each event takes twice as long as the look-up, and each has one
+    # plan that is right for any event.
+    "plan_cache_mode": "force_generic_plan",
 }
 Connection: TypeAlias = asyncpg.Connection
 T = TypeVar("T")

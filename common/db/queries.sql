@@ -118,6 +118,6 @@ SELECT face_no, photo_no, embedding
 -- $1 event_id, $2 version. Which faces were deleted after it.
 SELECT face_no FROM tombstone WHERE event_id = $1 AND version > $2;
 
--- delete_faces --
--- $1 event_id, $2 face numbers.
-DELETE FROM {faces} WHERE event_id = $1 AND face_no = ANY ($2::int[]);
+-- delete_face --
+-- $1 event_id, $2 face number.
+DELETE FROM {faces} WHERE event_id = $1 AND face_no = $2;

@@ -82,7 +82,7 @@ QUERIES: dict[str, dict[str, list[Any]]] = {
         "photos_by_id": [EVENT, ["photo-1", "photo-2"]],
         "photo_digest": [EVENT, "photo-1"],
         "list_photos": [EVENT, 10, None, 5],
-        "delete_photos": [EVENT, [1, 2]],
+        "delete_photo": [EVENT, 1],
     },
     "indexer.graphs": {
         "hold_event": [EVENT],
@@ -104,6 +104,7 @@ LOOK_UPS: dict[tuple[str, str], tuple[tuple[object, ...], str, str]] = {
     ("common.db", "templates_by_no"): ((1, 0, MAX_FACE_NO, [1, 2]), "face_pkey", "(face_no = "),
     ("common.db", "faces_of_photos"): ((1, 0, MAX_FACE_NO, [1, 2]), "face_photo", "(photo_no = "),
     ("common.db", "photos_by_no"): (([1, 2],), "photo_pkey", "(photo_no = "),
+    ("indexer", "delete_photo"): ((1,), "photo_pkey", "(photo_no = "),
     ("indexer", "photos_by_id"): ((["a"],), "photo_event_id_photo_id_key", "(photo_id = "),
 }
 """Queries that look rows up by number: their arguments, the key that they are to use, and how."""
@@ -193,8 +194,8 @@ async def test_rows_are_looked_up_one_by_one(
 
 async def test_deletions_use_the_primary_key(connection: asyncpg.Connection) -> None:
     for table in ("face", "ev_1.face"):
-        query = load_queries("common.db")["delete_faces"].replace("{faces}", table)
-        found = await plans(connection, query, 1, [3, 4])
+        query = load_queries("common.db")["delete_face"].replace("{faces}", table)
+        found = await plans(connection, query, 1, 3)
         assert walked(found) == set()
 
 
@@ -210,7 +211,7 @@ async def test_the_nearest_come_by_the_graph(connection: asyncpg.Connection) -> 
 async def test_only_known_queries_are_left_out() -> None:
     """A new query of event data is looked at here, or named as one that may take its time."""
     told = {(package, name) for package, queries in QUERIES.items() for name in queries}
-    told |= {("common.db", name) for name in (*SHARED, "delete_faces", "nearest_faces")}
+    told |= {("common.db", name) for name in (*SHARED, "delete_face", "nearest_faces")}
     of_event_data = {
         (package, name)
         for package in QUERIES

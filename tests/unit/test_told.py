@@ -1,0 +1,26 @@
+"""What is remembered of found faces."""
+
+from searcher.told import MOST_FACES, Told
+
+
+def test_what_was_told_is_remembered_until_it_is_forgotten() -> None:
+    told = Told()
+    told.remember({1: b"one", 2: b"two"})
+    assert told.get(1) == b"one"
+    before = told.size_bytes
+    told.remember({1: b"one"})
+    assert told.size_bytes == before
+    told.forget(1)
+    told.forget(1)
+    assert told.get(1) is None and told.get(2) == b"two"
+    told.forget(2)
+    assert told.size_bytes == 0
+
+
+def test_the_oldest_goes() -> None:
+    told = Told()
+    told.remember({number: b"x" for number in range(MOST_FACES)})
+    full = told.size_bytes
+    told.remember({MOST_FACES: b"x"})
+    assert told.get(0) is None and told.get(1) == b"x" and told.get(MOST_FACES) == b"x"
+    assert told.size_bytes == full
