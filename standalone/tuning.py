@@ -44,6 +44,8 @@ def settings(sockets: Path, logs: Path, memory: int) -> dict[str, str]:
         "min_wal_size": "256MB",
         "max_wal_size": "2GB",
         "checkpoint_timeout": "15min",
+        # A commit waits for all that was logged before it, which building a graph does at once.
+        "wal_writer_delay": "10ms",
         "autovacuum_vacuum_insert_scale_factor": "0.02",
         "timezone": "UTC",
         "log_timezone": "UTC",

@@ -27,10 +27,16 @@ class RecallWatch:
         self._repository = repository
         self._metrics = metrics
         self._target = target_recall
+        self._aim = (1 + target_recall) / 2
+        """What is aimed at where something must be chosen: the probes are a sample, and others
+        may find less."""
 
     async def measure(self, event: Event) -> Measured:
-        """Find the ef_search, from the relation's own on, that reaches the target. Raises
-        Superseded when the relation is gone."""
+        """Find the ef_search, from the relation's own on, that a new graph is to be searched with.
+        Raises Superseded when the relation is gone."""
+        return await self._measure(event, self._aim)
+
+    async def _measure(self, event: Event, least: float) -> Measured:
         assert event.relation is not None
         mark = event.relation.mark
         numbers = random.sample(range(mark), min(mark, _TRIES))
@@ -38,8 +44,9 @@ class RecallWatch:
         ef_search = event.relation.ef_search
         while True:
             recall = await self._recall(event, probes, ef_search)
-            if recall is None or recall >= self._target or ef_search >= MAX_EF_SEARCH:
+            if recall is None or recall >= least or ef_search >= MAX_EF_SEARCH:
                 break
+            least = self._aim
             ef_search = min(max(ef_search * 5 // 4, ef_search + _LEAST_STEP), MAX_EF_SEARCH)
             _say("ef_search_raised", event, ef_search, recall)
         if recall is not None:
@@ -50,7 +57,7 @@ class RecallWatch:
 
     async def remeasure(self, event: Event) -> None:
         """Measure a graph that is in use, and keep what came of it."""
-        measured = await self.measure(event)
+        measured = await self._measure(event, self._target)
         await self._repository.keep(event, measured.ef_search, measured.recall)
 
     async def _recall(self, event: Event, probes: Sequence[Probe], ef_search: int) -> float | None:

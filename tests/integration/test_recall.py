@@ -64,13 +64,18 @@ async def test_below_the_target_it_is_searched_more_widely(
 ) -> None:
     repository, metrics = RecallRepository(pool), Metrics()
     caplog.set_level(logging.WARNING)
-    content = await RecallWatch(repository, metrics, 0.01).measure(event)
-    assert content.ef_search == NARROW and "ef_search_raised" not in actions(caplog)
+    await RecallWatch(repository, metrics, 0.01).remeasure(event)
+    assert await ef_search_of(pool, event) == NARROW and "ef_search_raised" not in actions(caplog)
     wanted = await RecallWatch(repository, metrics, 1.0).measure(event)
-    assert content.recall is not None and wanted.recall is not None
-    assert wanted.ef_search > NARROW and wanted.recall >= content.recall
+    assert wanted.recall is not None and wanted.ef_search > NARROW
     assert "ef_search_raised" in actions(caplog)
     assert metrics.registry.get_sample_value("facepass_index_recall_count") == 2
+
+
+async def test_a_choice_leaves_room_for_other_probes(event: Event, pool: Database) -> None:
+    """One that reaches its target by a hair with these would miss it with the next."""
+    measured = await RecallWatch(RecallRepository(pool), Metrics(), 0.9).measure(event)
+    assert measured.recall is not None and measured.recall >= 0.95
 
 
 async def test_what_was_measured_is_kept_for_that_graph_only(event: Event, pool: Database) -> None:
