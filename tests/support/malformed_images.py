@@ -138,14 +138,13 @@ def specials() -> list[bytes]:
     return [*found, *bombs()]
 
 
-def truncations(content: bytes) -> Iterator[bytes]:
-    """Cut at each hundredth; every other time with the format's end put behind."""
+def truncated(content: bytes, percent: int) -> bytes:
+    """Cut after so many hundredths; at odd ones as if it had never been longer."""
     kind = "JPEG" if content[0] == 0xFF else "PNG" if content[0] == 0x89 else "WEBP"
-    for percent in range(100):
-        cut = content[: len(content) * percent // 100]
-        if kind == "WEBP" and percent % 2 and len(cut) > 20:
-            cut = cut[:4] + struct.pack("<I", len(cut) - 8) + cut[8:]
-        yield cut + END[kind] * (percent % 2)
+    cut = content[: len(content) * percent // 100]
+    if kind == "WEBP" and percent % 2 and len(cut) > 20:
+        cut = cut[:4] + struct.pack("<I", len(cut) - 8) + cut[8:]
+    return cut + END[kind] * (percent % 2)
 
 
 def mutant(good: Sequence[bytes], choice: random.Random) -> bytes:
@@ -192,9 +191,9 @@ def malformed(good: Sequence[bytes], count: int, seed: int) -> Iterator[bytes]:
     choice = random.Random(seed)
     given = specials() + list(good)
     yield from given[:count]
-    cuts = [cut for content in good for cut in truncations(content)]
     room = max(0, count - len(given))
+    cuts = [(content, percent) for content in good for percent in range(100)]
     some = choice.sample(cuts, min(len(cuts), room // 2))
-    yield from some
+    yield from (truncated(*cut) for cut in some)
     for _ in range(room - len(some)):
         yield mutant(good, choice)
