@@ -76,6 +76,9 @@ class EngineSettings(SettingsBlock):
     they are refused."""
     image_timeout_s: float = Field(default=60.0, gt=0, le=3600)
     """Longest work on one image before its worker is replaced and the image answered FAILED."""
+    worker_memory_bytes: int = Field(default=2048 * MIB, ge=0, le=1024**4)
+    """Most memory of a worker beyond what its loaded models take (Linux). One that needs more is
+    replaced, and its image answered FAILED. 0: any."""
 
 
 class ImageLimits(SettingsBlock):

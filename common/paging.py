@@ -4,11 +4,16 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 
 from common.errors import InvalidArgument
 
-Cursor = Sequence[int | float | str]
+Part = int | float | str
+Cursor = Sequence[Part]
+_MAX_TOKEN = 1024
+_MAX_NUMBER = 2**31 - 1
+"""Of a photo, a face."""
 
 
 def page_size(requested: int, *, default: int, most: int) -> int:
@@ -33,7 +38,7 @@ def encode_token(owner: str, cursor: Cursor) -> str:
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
-def decode_token(token: str, owner: str, *kinds: type) -> tuple[int | float | str, ...] | None:
+def decode_token(token: str, owner: str, *kinds: type[Part]) -> tuple[Part, ...] | None:
     """Read a token back; None for an empty one.
 
     kinds: the type of each part of the cursor. Raises InvalidArgument for a token that is damaged
@@ -41,14 +46,41 @@ def decode_token(token: str, owner: str, *kinds: type) -> tuple[int | float | st
     """
     if not token:
         return None
-    try:
-        parts = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-    except (binascii.Error, UnicodeError, ValueError):
-        parts = None
+    parts = _read(token)
     if not isinstance(parts, list) or len(parts) != len(kinds) + 1:
-        raise InvalidArgument("page_token", "is not a token that this server made")
+        raise not_ours()
     if parts[0] != owner:
         raise InvalidArgument("page_token", "belongs to another request")
-    if any(type(part) is not kind for part, kind in zip(parts[1:], kinds, strict=True)):
-        raise InvalidArgument("page_token", "is not a token that this server made")
-    return tuple(parts[1:])
+    cursor = tuple(parts[1:])
+    if not all(map(_is_sound, cursor, kinds)):
+        raise not_ours()
+    return cursor
+
+
+def not_ours() -> InvalidArgument:
+    """The error of a token that was made, or changed, elsewhere."""
+    return InvalidArgument("page_token", "is not a token that this server made")
+
+
+def _read(token: str) -> object:
+    # A longer one may be nested deeper than the parser can follow.
+    if len(token) > _MAX_TOKEN:
+        return None
+    try:
+        return json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    except (binascii.Error, UnicodeError, ValueError):
+        return None
+
+
+def _is_sound(part: object, kind: type[Part]) -> bool:
+    """Whether a part of a cursor can be one: anybody can write a token."""
+    if type(part) is not kind:
+        return False
+    match part:
+        case int():
+            return 0 <= part <= _MAX_NUMBER
+        case float():
+            return math.isfinite(part)
+        case str():
+            return part.isascii() and part.isprintable()
+    raise AssertionError(part)

@@ -238,14 +238,14 @@ def _paths(request: pb.UpdateEventRequest) -> list[str]:
     if not request.update_mask.paths:
         return _set_paths(request.event)
     paths: list[str] = []
-    for path in request.update_mask.paths:
+    for path in dict.fromkeys(request.update_mask.paths):
         if path == "settings":
             paths += [f"settings.{name}" for name in _SETTINGS]
         elif path in _PATHS:
             paths.append(path)
         else:
             raise InvalidArgument(
-                "update_mask", f"{path} cannot be changed; these can: {', '.join(_PATHS)}"
+                "update_mask", f"{path[:64]} cannot be changed; these can: {', '.join(_PATHS)}"
             )
     return paths
 

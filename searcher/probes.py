@@ -173,7 +173,7 @@ def read_embedding(probe: EmbeddingProbe, pack: StoredPack | None, field: str) -
     if not probe.pack:
         raise InvalidArgument(f"{field}.pack", "must name the pack that made the embedding")
     _check_same_pack(pack, probe.pack, "the embedding was made by")
-    norm = float(np.linalg.norm(probe.values))
+    norm = float(np.linalg.norm(probe.values.astype(np.float64)))  # which no square overflows
     if not abs(norm - 1) <= NORM_TOLERANCE:
         raise InvalidArgument(f"{field}.values", "must be L2-normalised: a vector of length 1")
     if pack is not None and probe.values.shape[0] != pack.dimension:

@@ -12,9 +12,9 @@ from facepass.v1 import searcher_pb2_grpc
 from common.errors import InvalidArgument
 from common.event import Event
 from common.names import EventName, parse_event, parse_face
-from common.paging import decode_token, encode_token, fingerprint, page_size
+from common.paging import decode_token, encode_token, fingerprint, not_ours, page_size
 from common.photo import FoundPhoto, StoredFace
-from common.rpc.convert import analyzed_to_wire, enum_to_wire, stored_fields
+from common.rpc.convert import analyzed_to_wire, enum_to_wire, stored_fields, text
 from common.similarity import told
 from searcher.compare import Compare
 from searcher.config import SearcherServerSettings
@@ -32,6 +32,7 @@ from searcher.search import After, Answer, Query, Search
 from searcher.thresholds import Cut, Thresholds
 
 Context = grpc.aio.ServicerContext[Any, Any]
+MAX_PACK = 256
 
 
 class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
@@ -119,7 +120,7 @@ def _after(request: pb.SearchRequest) -> After | None:
     try:
         return After(UUID(hex=str(uid)), (float(similarity), int(photo_no), int(face_no)))
     except ValueError:
-        raise InvalidArgument("page_token", "is not a token that this server made") from None
+        raise not_ours() from None
 
 
 def _cut(request: pb.SearchRequest) -> Cut:
@@ -144,7 +145,8 @@ def _probe(message: pb.Probe, field: str) -> Probe:
             probe: Probe = FaceProbe(parse_face(message.face, f"{field}.face"))
         case "embedding":
             values = np.array(message.embedding.values, dtype=np.float32)
-            probe = EmbeddingProbe(values, message.embedding.pack)
+            pack = text(message.embedding.pack, MAX_PACK, f"{field}.embedding.pack")
+            probe = EmbeddingProbe(values, pack)
         case None:
             raise InvalidArgument(field, "must have an image, a face or an embedding")
     if index is not None:

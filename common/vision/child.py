@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from typing import TypeVar
 
 from common.errors import PackUnavailable
+from common.vision.confinement import forbid_core_dumps
 from common.vision.descriptors import receive_descriptor
 from common.vision.messages import Answer, Cancel, Failure, Message, NewLine, Setup, Task
 from common.vision.raw_bytes import Line, receive_into
@@ -32,6 +33,7 @@ class Inbox:
         # images first.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        forbid_core_dumps()
         self.server: Connection[Answer, Message] = Connection(int(sys.argv[1]))
         self.cancelled = 0
         """Number of the task that was cancelled last."""
@@ -60,6 +62,8 @@ class Inbox:
                         self._messages.put(message)
             except (EOFError, OSError):
                 os._exit(0)
+            except MemoryError:
+                os._exit(1)
 
 
 def attempt(load: Callable[[], T]) -> T | Failure:

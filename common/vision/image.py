@@ -30,6 +30,9 @@ _JPEG_DIVISORS = (1, 2, 4, 8)
 _JUNK_BEFORE_END = "extraneous bytes before marker 0xd9"
 _CUT_SHORT = ("premature end", "Premature end")
 _UNKNOWN_SAMPLING = "subsampling"
+_NO_MEMORY = ("Insufficient memory", "allocation failure")
+# Bytes that decoding takes for a pixel at most: BGR and, of some images, another with alpha.
+_OPENCV_BYTES = 8
 # EXIF orientation -> flip code of OpenCV, after the sides were swapped for 5-8.
 _FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
 
@@ -70,9 +73,9 @@ def decode(content: bytes, header: ImageHeader, divisor: int = 1) -> BgrImage:
     if header.format is ImageFormat.JPEG:
         image = _decode_jpeg(jpeg_pixels_only(content, header.segments), height, width, divisor)
     elif header.format is ImageFormat.PNG:
-        image = _decode_with_opencv(png_pixels_only(content), header.format)
+        image = _decode_with_opencv(png_pixels_only(content), header.format, height, width)
     else:
-        image = _decode_with_opencv(webp_pixels_only(content), header.format)
+        image = _decode_with_opencv(webp_pixels_only(content), header.format, height, width)
     if image.shape != (height, width, 3):
         raise ImageCorrupt(f"The {header.format} is not of the size that it says.")
     return _turn_upright(image, header.orientation)
@@ -80,7 +83,7 @@ def decode(content: bytes, header: ImageHeader, divisor: int = 1) -> BgrImage:
 
 def _read_frame(image_format: ImageFormat, content: bytes, limits: ImageLimits) -> StoredFrame:
     if image_format is ImageFormat.JPEG:
-        return read_jpeg(content, limits.max_jpeg_scans)
+        return read_jpeg(content, limits)
     if image_format is ImageFormat.PNG:
         return read_png(content)
     return read_webp(content)
@@ -103,6 +106,8 @@ def _decode_jpeg(content: bytes, height: int, width: int, divisor: int) -> BgrIm
         image: BgrImage = scaled()
     except ValueError as error:
         warning = str(error)
+        if any(words in warning for words in _NO_MEMORY):  # says nothing about the image
+            raise MemoryError from error
         if not warning.endswith(_JUNK_BEFORE_END):
             raise _jpeg_error(warning) from error
         # This being the first warning, and at the end, the whole picture came before it undamaged.
@@ -118,8 +123,12 @@ def _jpeg_error(warning: str) -> ImageTruncated | ImageCorrupt | ImageUnsupporte
     return ImageCorrupt("The JPEG is damaged.")
 
 
-def _decode_with_opencv(content: bytes, image_format: ImageFormat) -> BgrImage:
+def _decode_with_opencv(
+    content: bytes, image_format: ImageFormat, height: int, width: int
+) -> BgrImage:
     """Decode bytes that hold no metadata, so that OpenCV turns nothing by itself."""
+    # Its PNG and WebP decoders tell no lack of memory from damage; so there must be enough before.
+    np.empty(width * height * _OPENCV_BYTES, np.uint8)
     data = np.frombuffer(content, np.uint8)
     try:
         image: BgrImage | None = cv2.imdecode(data, cv2.IMREAD_COLOR)

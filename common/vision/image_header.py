@@ -25,6 +25,8 @@ class JpegSegment:
     start: int
     body: int
     """Where the parameters begin, after the length."""
+    data: int
+    """Where they end; in SOS its scan begins there."""
     end: int
 
 

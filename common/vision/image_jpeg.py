@@ -6,9 +6,11 @@ Source: ITU-T T.81, annex B (marker syntax).
 import re
 from collections.abc import Iterator, Sequence
 
+from common.config import ImageLimits
 from common.errors import ImageCorrupt, ImageTooLarge, ImageTruncated, ImageUnsupported
 from common.vision.image_exif import exif_orientation
 from common.vision.image_header import JpegSegment, StoredFrame
+from common.vision.image_scans import Scans
 
 _SOI, _EOI, _SOS, _APP0, _APP1, _APP14 = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xEE
 _TABLES = frozenset({0xC4, 0xDB, 0xDD})  # DHT, DQT, DRI
@@ -25,35 +27,43 @@ _NEXT_MARKER = re.compile(rb"[\x00\xff]*\xff([\x01-\xfe])")
 _SCAN_END = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 # Every segment costs a step of Python; an ordinary file has fewer than a hundred.
 _MAX_SEGMENTS = 10_000
+# Scans that the largest image may have: even one without data makes a decoder go over all pixels.
+_FULL_SCANS = 20
 
 
-def read_jpeg(content: bytes, max_scans: int) -> StoredFrame:
+def read_jpeg(content: bytes, limits: ImageLimits) -> StoredFrame:
     """Sides, orientation and segments of a JPEG.
 
     Raises ImageTruncated (no end marker), ImageCorrupt, ImageUnsupported (arithmetic, lossless,
-    hierarchical, 12 bits) or ImageTooLarge (more than `max_scans` scans).
+    hierarchical, 12 bits) or ImageTooLarge (more scans than the limits let pass).
     """
     frame: StoredFrame | None = None
+    scans: Scans | None = None
     orientation: int | None = None
     segments: list[JpegSegment] = []
-    scans = 0
     for segment in _segments(content):
         segments.append(segment)
         if segment.marker in _FRAMES:
             if frame is not None:
                 raise ImageCorrupt("The JPEG has two frame headers.")
             frame = _read_frame(content, segment)
+            body = content[segment.body : segment.end]
+            scans = Scans(body, progressive=segment.marker == _PROGRESSIVE)
         elif segment.marker == _APP1 and orientation is None:
             block = content[segment.body : segment.end]
             orientation = exif_orientation(block) if block.startswith(b"Exif\0\0") else None
         elif segment.marker == _SOS:
-            scans += 1
-            if frame is None:
+            if scans is None:
                 raise ImageCorrupt("The JPEG has a scan before its frame header.")
-            if scans > max_scans:
-                raise ImageTooLarge(f"The JPEG has more than {max_scans} scans.")
-    if frame is None or not scans:
+            scans.add(content[segment.body : segment.data])
+            if scans.count > limits.max_jpeg_scans:
+                raise ImageTooLarge(f"The JPEG has more than {limits.max_jpeg_scans} scans.")
+    if frame is None or scans is None or not scans.count:
         raise ImageCorrupt("The JPEG has no picture in it.")
+    most = _FULL_SCANS * limits.max_pixels
+    if scans.count > _FULL_SCANS and scans.count * frame.width * frame.height > most:
+        raise ImageTooLarge(f"The JPEG has too many scans, {scans.count}, for its size.")
+    scans.check_complete()
     return StoredFrame(frame.width, frame.height, orientation or 1, tuple(segments))
 
 
@@ -101,7 +111,7 @@ def _segments(content: bytes) -> Iterator[JpegSegment]:
 
 def _segment_at(content: bytes, marker: int, after: int) -> JpegSegment:
     length = int.from_bytes(content[after : after + 2], "big")
-    end = after + length
+    data = end = after + length
     if after + 2 > len(content) or end > len(content):
         raise ImageTruncated("The JPEG ends within a segment.")
     if length < 2:
@@ -111,7 +121,7 @@ def _segment_at(content: bytes, marker: int, after: int) -> JpegSegment:
         if scan_end is None:
             raise ImageTruncated("The JPEG ends within a scan.")
         end = scan_end.start()
-    return JpegSegment(marker, after - 2, after + 2, end)
+    return JpegSegment(marker, after - 2, after + 2, data, end)
 
 
 def _read_frame(content: bytes, segment: JpegSegment) -> StoredFrame:
@@ -131,6 +141,5 @@ def _read_frame(content: bytes, segment: JpegSegment) -> StoredFrame:
 
 def _full_spectrum_scan(content: memoryview, segment: JpegSegment) -> list[bytes | memoryview]:
     """A baseline scan with the only spectral selection that it can have: 0-63, all bits."""
-    length = int.from_bytes(content[segment.body - 2 : segment.body], "big")
-    data = segment.body - 2 + length
+    data = segment.data
     return [content[segment.start : data - 3], b"\0\x3f\0", content[data : segment.end]]

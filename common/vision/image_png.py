@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from common.errors import ImageCorrupt, ImageTooLarge, ImageTruncated, ImageUnsupported
 from common.vision.image_exif import exif_orientation
 from common.vision.image_header import StoredFrame
+from common.vision.image_png_rows import PngRows
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
@@ -58,9 +59,13 @@ def read_png(content: bytes) -> StoredFrame:
 
 
 def png_pixels_only(content: bytes) -> bytes:
-    """The same PNG without metadata, its checksums verified. Raises ImageCorrupt."""
+    """The same PNG without metadata: its checksums fit, and it unpacks to its picture and no more.
+
+    Raises ImageCorrupt, ImageTruncated or ImageTooLarge.
+    """
     view = memoryview(content)
     parts: list[bytes | memoryview] = [SIGNATURE]
+    rows: PngRows | None = None
     for chunk in _chunks(content):
         if chunk.type not in _PIXEL_CHUNKS:
             continue
@@ -68,6 +73,13 @@ def png_pixels_only(content: bytes) -> bytes:
         if zlib.crc32(view[chunk.start + 4 : chunk.end - 4]) != stated:
             raise ImageCorrupt("The PNG is damaged: a checksum does not fit.")
         parts.append(view[chunk.start : chunk.end])
+        if chunk.type == b"IHDR":
+            rows = PngRows(chunk.body(content))
+        elif chunk.type == b"IDAT" and rows is not None:
+            rows.unpack(view[chunk.start + 8 : chunk.end - 4])
+    if rows is None:
+        raise ImageCorrupt("The PNG has no picture in it.")
+    rows.check_complete()
     return b"".join(parts)
 
 
@@ -94,4 +106,5 @@ def _read_ihdr(body: bytes) -> StoredFrame:
     if len(body) != 13:
         raise ImageCorrupt("The PNG's header is damaged.")
     width, height = struct.unpack_from(">II", body)
+    PngRows(body)
     return StoredFrame(width, height)

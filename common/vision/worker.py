@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 from common.config import EngineSettings, ImageLimits
 from common.errors import InvalidImage
 from common.vision.child import Inbox, attempt
+from common.vision.confinement import allow_cpu, confine
 from common.vision.device_line import DeviceLine
 from common.vision.engine import Checkpoint, Engine, NobodyWaits, go_on
 from common.vision.messages import Answer, Failure, Loaded, Setup, Task, Withdrawn
@@ -29,11 +30,14 @@ def main() -> None:
     if isinstance(engine, Failure):
         inbox.server.send(engine)
         return
+    confine(setup.engine.worker_memory_bytes)
     inbox.server.send(Loaded(engine.pack, engine.provider))
+    most_cpu_s = setup.engine.image_timeout_s * (setup.engine.threads or 1)
     while message := inbox.get():
         if isinstance(message, Task):
             if line:
                 line.urgent = message.urgent
+            allow_cpu(most_cpu_s)
             checkpoint = partial(_checkpoint, inbox, message.number)
             inbox.server.send(_answer(engine, setup.limits, message, checkpoint))
         elif line and isinstance(message, Connection):
@@ -61,7 +65,10 @@ def _load(settings: EngineSettings, line: DeviceLine | None = None) -> Engine:
 def _answer(
     engine: Engine, limits: ImageLimits, task: Task, checkpoint: Checkpoint = go_on
 ) -> Answer:
-    """Check, decode and analyse one image, or give it up on the way."""
+    """Check, decode and analyse one image, or give it up on the way.
+
+    Raises MemoryError: of how much it has left, a worker knows nothing, so it had better end.
+    """
     from common.vision.picture import Picture
 
     try:
@@ -71,6 +78,8 @@ def _answer(
         return Withdrawn()
     except InvalidImage as error:
         return error
+    except MemoryError:
+        raise
     except Exception as error:
         return Failure(str(error), traceback.format_exc())
     timings = replace(analysis.timings, decode_ms=picture.decode_s * 1000)

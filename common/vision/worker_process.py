@@ -28,7 +28,8 @@ class WorkerProcess(ChildProcess):
         except (EOFError, OSError):
             logger.error("worker died", extra={"action": "worker_died", "exit": self.end()})
             raise ProcessingFailed(
-                "This image made its worker crash or took too long; nothing was stored."
+                "This image made its worker crash, or took too much time or memory; nothing was "
+                "stored."
             ) from None
         if isinstance(answer, Analysis | Withdrawn):
             return answer

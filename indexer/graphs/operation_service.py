@@ -19,7 +19,7 @@ from common.errors import (
     OperationNotFound,
     OutOfSpace,
 )
-from common.paging import decode_token, encode_token, fingerprint, page_size
+from common.paging import decode_token, encode_token, fingerprint, not_ours, page_size
 from common.rpc.convert import enum_to_wire, timestamp_to_wire
 from common.rpc.status import status_of
 from indexer.event_repository import EventRepository
@@ -54,7 +54,7 @@ class OperationsServicer(operations_pb2_grpc.OperationsServicer):  # type: ignor
             raise InvalidArgument("filter", "must be empty")
         size = page_size(request.page_size, default=100, most=1000)
         cursor = decode_token(request.page_token, _LIST_TOKEN, str)
-        after = UUID(str(cursor[0])) if cursor else None
+        after = _after(str(cursor[0])) if cursor else None
         found = await self._operations.list(after, size + 1)
         page = found[:size]
         return operations_pb2.ListOperationsResponse(
@@ -137,6 +137,13 @@ def _parse(name: str) -> UUID:
     except ValueError:
         pass
     raise InvalidArgument("name", "must be operations/{operation}, the operation being a UUID")
+
+
+def _after(cursor: str) -> UUID:
+    try:
+        return UUID(cursor)
+    except ValueError:
+        raise not_ours() from None
 
 
 def _wait_s(request: operations_pb2.WaitOperationRequest) -> float:

@@ -188,11 +188,25 @@ async def test_a_crash_or_a_hang_costs_one_image(command: Command, timeout_s: fl
     async with running(workers=2, image_timeout_s=timeout_s) as pool:
         bad = asyncio.create_task(pool.analyze(fake_photo([1], command=command), OPTIONS))
         good = [asyncio.create_task(pool.analyze(fake_photo([p]), OPTIONS)) for p in range(20)]
-        with pytest.raises(ProcessingFailed, match="crash or took too long"):
+        with pytest.raises(ProcessingFailed, match="crash, or took too much time"):
             await bad
         assert all(shows(a, p) for p, a in enumerate(await asyncio.gather(*good)))
         await until(lambda: pool.replaced == 1 and len(pool.pids) == 2)
         assert shows(await pool.analyze(fake_photo([5]), OPTIONS, urgent=True), 5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts memory")
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP"])
+async def test_an_image_that_needs_too_much_memory_costs_its_worker(image_format: str) -> None:
+    """And is answered as what it is, not as a damaged one."""
+    out = io.BytesIO()
+    Image.new("RGB", (6000, 5000)).save(out, image_format, progressive=True, lossless=True)
+    async with running(worker_memory_bytes=100 << 20) as pool:
+        assert shows(await pool.analyze(fake_photo([4]), OPTIONS), 4)
+        with pytest.raises(ProcessingFailed, match="memory"):
+            await pool.analyze(out.getvalue(), OPTIONS)
+        assert shows(await pool.analyze(fake_photo([5]), OPTIONS), 5)
+        assert pool.replaced == 1
 
 
 async def test_a_worker_killed_while_idle_costs_nothing() -> None:

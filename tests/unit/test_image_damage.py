@@ -3,7 +3,9 @@
 import io
 import struct
 import zlib
+from bisect import bisect_left
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,13 +13,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from common.config import ImageLimits
-from common.errors import ImageCorrupt, ImageTruncated, InvalidImage
+from common.errors import ImageCorrupt, ImageTooLarge, ImageTruncated, InvalidImage
 from common.vision.image import decode, read_header
+from common.vision.image_png_rows import PngRows
 from common.vision.types import BgrImage
 
 WIDTH, HEIGHT = 64, 48
 # So that a flipped bit of a header cannot make a test allocate gigabytes.
 LIMITS = ImageLimits(max_pixels=1_000_000)
+HEAD = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 2, 0, 0, 0)
 
 
 def read(content: bytes) -> BgrImage:
@@ -75,6 +79,38 @@ def test_a_jpeg_whose_middle_is_missing(name: str) -> None:
             read(content[:length] + b"\xff\xd9")
 
 
+@pytest.mark.parametrize("colours", ["RGB", "L"])
+def test_a_jpeg_cut_between_two_scans(colours: str) -> None:
+    """Nothing is damaged, the end marker is there, and no decoder warns of what never comes."""
+    content = encode(noise(1), "JPEG", progressive=True)
+    if colours == "L":
+        content = encode(noise(1)[..., 0], "JPEG", progressive=True)
+    scans = [
+        s for s in read_header(content, LIMITS, max_bytes=1 << 20).segments if s.marker == 0xDA
+    ]
+    assert len(scans) > 5
+    for scan in scans[:-1]:
+        with pytest.raises(ImageTruncated):
+            read(content[: scan.end] + b"\xff\xd9")
+
+
+def test_a_jpeg_without_the_scans_of_a_colour() -> None:
+    content = interleaved_no_more(WHOLE["JPEG"])
+    frames = read_header(content, LIMITS, max_bytes=1 << 20)
+    assert frames.width == HEIGHT  # it is turned
+    last = content.rindex(b"\xff\xda")
+    with pytest.raises(ImageTruncated):
+        read(content[:last] + b"\xff\xd9")
+
+
+def interleaved_no_more(content: bytes) -> bytes:
+    """The header of a JPEG with a scan for each of its colours; their data are those of all."""
+    scan = content.index(b"\xff\xda")
+    data = content[scan + 14 : -2]
+    scans = (b"\xff\xda\0\x08\x01%c\x00\0\x3f\0" % name + data for name in (1, 2, 3))
+    return content[:scan] + b"".join(scans) + b"\xff\xd9"
+
+
 def chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
@@ -82,13 +118,12 @@ def chunk(kind: bytes, body: bytes) -> bytes:
 def png(rows: bytes, *, interlaced: bool = False, compressed: int | None = None) -> bytes:
     """A PNG with right checksums; of its compressed pixels only the first bytes where wished."""
     head = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 2, 0, 0, int(interlaced))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        (
-            chunk(b"IHDR", head),
-            chunk(b"IDAT", zlib.compress(rows)[:compressed]),
-            chunk(b"IEND", b""),
-        )
-    )
+    return with_pixels(zlib.compress(rows)[:compressed], head)
+
+
+def with_pixels(packed: bytes, head: bytes = HEAD) -> bytes:
+    chunks = (chunk(b"IHDR", head), chunk(b"IDAT", packed), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 ROWS = b"".join(b"\0" + row.tobytes() for row in noise(1))
@@ -107,6 +142,50 @@ ROWS = b"".join(b"\0" + row.tobytes() for row in noise(1))
 def test_a_png_with_right_checksums_and_missing_pixels(content: bytes) -> None:
     with pytest.raises(InvalidImage):
         read(content)
+
+
+def test_a_small_png_that_unpacks_to_gigabytes() -> None:
+    """OpenCV unpacks all of them, and then shows the picture that stands before."""
+    packer = zlib.compressobj()
+    packed = [packer.compress(ROWS), *(packer.compress(bytes(1 << 20)) for _ in range(1 << 9))]
+    bomb = with_pixels(b"".join((*packed, packer.flush())))
+    assert len(bomb) < 1 << 20
+    with pytest.raises(ImageTooLarge, match="unpacks"):
+        read(bomb)
+    np.testing.assert_array_equal(read(png(ROWS + b"\0\0\0")), read(png(ROWS)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    width=st.integers(16, 40),
+    height=st.integers(16, 40),
+    kind=st.sampled_from([(0, 1), (0, 2), (0, 4), (0, 16), (2, 8), (2, 16), (4, 8), (6, 16)]),
+    interlaced=st.booleans(),
+)
+def test_every_kind_of_png_unpacks_to_what_is_expected_of_it(
+    width: int, height: int, kind: tuple[int, int], interlaced: bool
+) -> None:
+    colour, depth = kind
+    ihdr = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, int(interlaced))
+    least = bisect_left(range(60_000), True, key=lambda size: whole(ihdr, bytes(size)))
+    assert decoded(ihdr, bytes(least))
+    assert not decoded(ihdr, bytes(least - 1))
+
+
+def whole(ihdr: bytes, rows: bytes) -> bool:
+    counted = PngRows(ihdr)
+    counted.unpack(zlib.compress(rows, 0))
+    try:
+        counted.check_complete()
+    except ImageTruncated:
+        return False
+    return True
+
+
+def decoded(ihdr: bytes, rows: bytes) -> bool:
+    """Whether OpenCV finds all rows."""
+    content = with_pixels(zlib.compress(rows), ihdr)
+    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) is not None
 
 
 @pytest.mark.parametrize("name", ["WebP", "WebP lossless"])

@@ -218,6 +218,14 @@ def test_the_scan_limit_is_inclusive() -> None:
         header(content, ImageLimits(max_jpeg_scans=6))
 
 
+def test_the_larger_the_image_the_fewer_scans() -> None:
+    """Each makes a decoder go over all pixels, even if there is nothing in it."""
+    large = [jpeg(sof(10_000, 10_000, marker=0xC2), SCAN * count) for count in (20, 21)]
+    assert header(large[0]).width == 10_000
+    with pytest.raises(ImageTooLarge, match="scans, 21, for its size"):
+        header(large[1])
+
+
 @pytest.mark.parametrize(
     ("frame", "what"),
     [
@@ -240,6 +248,14 @@ def test_jpegs_that_are_not_ordinary_are_named(frame: bytes, what: str) -> None:
         pytest.param(jpeg(sof(40, 30), sof(90, 90), SCAN), id="two frame headers"),
         pytest.param(jpeg(SCAN, sof(40, 30)), id="scan before frame header"),
         pytest.param(jpeg(sof(40, 30)), id="no scan"),
+        pytest.param(jpeg(sof(40, 30), segment(0xDA, b"\x03\x01")), id="short scan header"),
+        pytest.param(
+            jpeg(sof(40, 30), segment(0xDA, b"\x01\x09\0\0\x3f\0")), id="scan of no component"
+        ),
+        pytest.param(
+            jpeg(sof(40, 30, marker=0xC2), segment(0xDA, b"\x01\x01\0\x09\x40\0")),
+            id="scan of no coefficient",
+        ),
         pytest.param(jpeg(SCAN), id="no frame header"),
         pytest.param(jpeg(sof(40, 30), b"\xff\xd8", SCAN), id="image in image"),
         pytest.param(jpeg(sof(40, 30), b"junk", SCAN), id="junk between segments"),
@@ -249,6 +265,9 @@ def test_jpegs_that_are_not_ordinary_are_named(frame: bytes, what: str) -> None:
         pytest.param(png(chunk(b"IDAT", b"x"), ihdr(40, 30)), id="PNG header not first"),
         pytest.param(png(ihdr(40, 30), ihdr(90, 90)), id="PNG with two headers"),
         pytest.param(png(chunk(b"IHDR", b"x"), chunk(b"IEND", b"")), id="PNG header too short"),
+        pytest.param(
+            png(chunk(b"IHDR", struct.pack(">IIBBBBB", 40, 30, 8, 5, 0, 0, 0))), id="no PNG colour"
+        ),
         pytest.param(png(ihdr(40, 30), b"\0\0\0\0\0\0\0\0\0\0\0\0"), id="no PNG chunk"),
         pytest.param(webp((b"EXIF", b"x" * 8)), id="WebP without pixels"),
         pytest.param(webp((b"VP8 ", b"x" * 20)), id="WebP lossy damaged"),
