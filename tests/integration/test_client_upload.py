@@ -21,7 +21,7 @@ from common.vision.fake_photos import Command, fake_photo
 from indexer.config import IndexerServerSettings, IndexerSettings
 from standalone.embedded import EmbeddedPostgres
 
-QUICK = UploadLimits(first_wait_s=0.05, longest_wait_s=0.5, attempts=20)
+QUICK = UploadLimits(first_wait_s=0.05, longest_wait_s=0.5, patience_s=60)
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ async def test_a_stream_into_no_event_is_not_tried_again(client: AsyncClient) ->
 
 
 async def test_a_server_that_stays_away_is_given_up(client: AsyncClient) -> None:
-    limits = UploadLimits(attempts=3, first_wait_s=0.01)
+    limits = UploadLimits(patience_s=0.1, first_wait_s=0.01)
     async with AsyncClient(indexer="127.0.0.1:1") as nobody:
         with pytest.raises(FacePassError) as error:
             async for _ in nobody.index_photos("party", [photo(0)], limits=limits):
