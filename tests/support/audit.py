@@ -47,6 +47,16 @@ class Audit:
         await audit._ask_the_servers(client, event)
         return audit
 
+    @staticmethod
+    def told(audits: "Sequence[Audit]") -> dict[str, int]:
+        """What to tell of them."""
+        return {
+            "photos_acknowledged": sum(audit.acknowledged for audit in audits),
+            "lost": sum(audit.lost for audit in audits),
+            "twice": sum(audit.twice for audit in audits),
+            "orphan_faces": sum(audit.orphans for audit in audits),
+        }
+
     def assert_clean(self) -> None:
         """Nothing acknowledged is lost, nothing is there twice, and all that is told of it agrees.
         The graph, where there is one, may miss one photo in fifty; exact searches may not."""

@@ -40,10 +40,14 @@ class PostgresFamily:
         ]
 
     def postmasters(self) -> list[psutil.Process]:
-        """Those that are nobody's child among them: one, or none."""
+        """One, or none. The others are their children, or go by a title of their own."""
         every = self.processes()
         pids = {process.pid for process in every}
-        return [process for process in every if process.info["ppid"] not in pids]
+        return [
+            process
+            for process in every
+            if process.info["ppid"] not in pids and "-D" in (process.info["cmdline"] or ())
+        ]
 
     def strike(self, fault: Fault, choice: random.Random) -> None:
         """Do it now. A backend is one of the servers'."""

@@ -21,7 +21,7 @@ class ServerProcess:
     def __init__(
         self, command: str, folder: Path, *arguments: str, variables: Mapping[str, str]
     ) -> None:
-        self.indexer, self.searcher = (f"127.0.0.1:{port}" for port in _free_ports(2))
+        self.indexer, self.searcher = (f"127.0.0.1:{port}" for port in free_ports(2))
         self._folder = folder
         self._starts = 0
         listen = [f"--indexer-listen={self.indexer}", "--indexer-metrics-listen="]
@@ -106,7 +106,8 @@ def _alive(process: psutil.Process) -> bool:
         return False
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
     taken = [socket.socket() for _ in range(count)]
     try:
         for each in taken:
