@@ -5,6 +5,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +87,8 @@ async def test_a_standalone_is_killed_and_started_twice(
                 seeded = SeededClient(client, "gala", journal, seed)
                 async with watched(family):
                     for number in range(kills):
-                        await struck_midway(
-                            seeded,
-                            choice,
-                            lambda odd=number % 2: successors.replace(with_postgres=bool(odd)),
-                        )
+                        strike = partial(successors.replace, with_postgres=number % 2 == 1)
+                        await struck_midway(seeded, choice, strike)
                 journal.close()
                 postgres = EmbeddedPostgres(data)
                 postgres.attach()
