@@ -17,6 +17,7 @@ from facepass.v1 import indexer_pb2, indexer_pb2_grpc, types_pb2
 from facepass.window import Admitted, UploadLimits, Window
 
 _CHUNKS_PER_READ = 8
+_FIRST_WORD_WITHIN_S = 5.0
 
 Call = grpc.aio.StreamStreamCall[indexer_pb2.IndexPhotosRequest, indexer_pb2.IndexPhotosResponse]
 Photos = Iterable[PhotoSource] | AsyncIterable[PhotoSource]
@@ -104,6 +105,7 @@ class Upload:
             # A connection that breaks is seen, with its reason, by the reader.
             with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
                 await call.write(indexer_pb2.IndexPhotosRequest(config=self._config))
+                await _until_accepted(call)
                 key = -1
                 for sequence in count():
                     if (photo := await self._window.after(key)) is None:
@@ -135,6 +137,15 @@ def _broken(error: grpc.aio.AioRpcError) -> FacePassError:
     if error.details() == "Internal error from Core":
         return Unavailable(grpc.StatusCode.UNAVAILABLE, "the stream broke")
     return from_rpc_error(error)
+
+
+async def _until_accepted(call: Call) -> None:
+    """Wait for the server's first word, so that nothing is written to a stream that it refuses:
+    grpc.aio would answer such a write with an error of its own, and drop the server's with its
+    advice when to come back. A server that says nothing before its first answer is not waited for.
+    """
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(call.initial_metadata(), _FIRST_WORD_WITHIN_S)
 
 
 async def _write(call: Call, photo: Admitted) -> None:

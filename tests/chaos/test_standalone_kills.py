@@ -73,7 +73,7 @@ async def watched(family: PostgresFamily) -> AsyncIterator[None]:
 async def test_a_standalone_is_killed_and_started_twice(
     long: bool, seed: int, figure: Any, evidence: Callable[[], AbstractContextManager[Path]]
 ) -> None:
-    kills, choice = 20 if long else 2, random.Random(seed)
+    kills, choice = 10 if long else 2, random.Random(seed)
     with evidence() as folder:
         data = folder / "data"
         server = ServerProcess("standalone", folder, f"--data-dir={data}", variables={})

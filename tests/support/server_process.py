@@ -23,6 +23,7 @@ class ServerProcess:
     ) -> None:
         self.indexer, self.searcher = (f"127.0.0.1:{port}" for port in free_ports(2))
         self._folder = folder
+        self._folder.mkdir(exist_ok=True)
         self._starts = 0
         listen = [f"--indexer-listen={self.indexer}", "--indexer-metrics-listen="]
         if command == "standalone":
