@@ -66,6 +66,8 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         if first is None or first.WhichOneof("payload") != "config":
             raise InvalidArgument("config", "must be the first message of the stream")
         job = await self._job(first.config, "config")
+        # Accepted: a caller that waits for this never writes to a stream that was refused.
+        await context.send_initial_metadata(())
         uploads = assemble(_messages(requests), self._limits.max_photo_bytes)
 
         async def index(upload: Upload) -> PhotoOutcome:

@@ -18,6 +18,7 @@ SUPERUSER = "postgres"
 _START_TIMEOUT_S = 300
 _STOP_TIMEOUT_S = 60
 _ORPHANS_TIMEOUT_S = 15.0
+_TELLING = ["name", "cwd", "status"]
 _GOES_ON_ELSEWHERE = "redirecting log output"
 _BESIDE_THE_POINT = re.compile(f"{_GOES_ON_ELSEWHERE}|Future log output|skipping missing")
 
@@ -90,7 +91,9 @@ class Cluster:
         """Whether the postmaster lives."""
         pid = _first_number(self._folder / "postmaster.pid")
         try:
-            return pid is not None and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+            # Another process may have a dead postmaster's number by now.
+            process = psutil.Process(pid) if pid is not None else None
+            return process is not None and self._is_ours(process.as_dict(_TELLING))
         except psutil.NoSuchProcess:
             return False
 
@@ -147,13 +150,11 @@ class Cluster:
 
     def _processes(self) -> list[psutil.Process]:
         """Every Postgres process of this data folder: it is their working folder."""
-        folder = os.path.realpath(self._folder)
-        found = []
-        for process in psutil.process_iter(["name", "cwd", "status"]):
-            named = process.info["name"] == "postgres" and process.info["cwd"] == folder
-            if named and process.info["status"] != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        return found
+        return [each for each in psutil.process_iter(_TELLING) if self._is_ours(each.info)]
+
+    def _is_ours(self, process: dict[str, object]) -> bool:
+        here = process["cwd"] == os.path.realpath(self._folder)
+        return here and process["name"] == "postgres" and process["status"] != psutil.STATUS_ZOMBIE
 
     def _control(self, action: str, *options: str) -> None:
         self._run("pg_ctl", [action, f"--pgdata={self._folder}", "--wait", *options])

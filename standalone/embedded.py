@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import threading
 from enum import Enum
 from pathlib import Path
 from typing import Self
@@ -40,6 +41,7 @@ class EmbeddedPostgres:
         self._cluster: Cluster | None = None
         self._psql = ""
         self._passwords: dict[str, str] = {}
+        self._changing = threading.Lock()
 
     @property
     def data_dir(self) -> Path:
@@ -103,18 +105,29 @@ class EmbeddedPostgres:
     @property
     def running(self) -> bool:
         """Whether Postgres runs now. It may have been killed."""
-        return self._cluster is not None and self._cluster.running
+        cluster = self._cluster
+        return cluster is not None and cluster.running
+
+    def restart(self) -> None:
+        """Start Postgres again after it ended unasked; nothing where it was stopped. Blocks.
+
+        Connection strings stay as they are. Raises SetupError.
+        """
+        with self._changing:
+            if self._cluster is not None:
+                self._cluster.start()
 
     def stop(self) -> None:
         """Stop Postgres, if started, ending its sessions, and give the folder free."""
-        try:
-            if self._cluster is not None:
-                self._cluster.stop()
-        finally:
-            self._cluster = None
-            if self._lock is not None:
-                self._lock.release()
-            self._lock = None
+        with self._changing:
+            try:
+                if self._cluster is not None:
+                    self._cluster.stop()
+            finally:
+                self._cluster = None
+                if self._lock is not None:
+                    self._lock.release()
+                self._lock = None
 
     def __enter__(self) -> Self:
         self.start()

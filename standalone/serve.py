@@ -19,9 +19,9 @@ from searcher.config import SearcherSettings
 from standalone.config import Overrides, read_settings
 from standalone.embedded import EmbeddedPostgres
 from standalone.summary import Summary, announce
+from standalone.supervision import keep_running
 
 log = logging.getLogger(__name__)
-_WATCH_S = 2.0
 _GIVEN = "the Postgres of FACEPASS_DATABASE__DSN"
 
 
@@ -55,7 +55,7 @@ async def serve_standalone(
             "searcher": (search_settings.searcher, search),
         }
         stack.enter_context(announce(Summary.of(where, pool.pack, addresses), ready_file))
-        await (_watch(postgres) if postgres else asyncio.Event().wait())
+        await (keep_running(postgres) if postgres else asyncio.Event().wait())
 
 
 async def serve_indexer(overrides: Overrides, ready_file: Path | None = None) -> None:
@@ -161,12 +161,3 @@ async def _workers(
         yield pool
     finally:
         await pool.close()
-
-
-async def _watch(postgres: EmbeddedPostgres) -> None:
-    """Wait for ever; raises SetupError once Postgres has ended, so that we are started anew."""
-    while True:
-        await asyncio.sleep(_WATCH_S)
-        if not postgres.running:
-            logs = postgres.data_dir / "logs"
-            raise SetupError(f"Postgres has ended unasked; {logs} says why; start again")

@@ -179,10 +179,13 @@ class AsyncClient:
         """Index photos in one stream; yields what became of each, in the order of completion.
 
         The next photo is taken only when there is room (`limits`), and a plain iterable is advanced
-        in a worker thread. A stream that breaks, or a server that loses its database, is tried
-        again with what was not answered, so a photo may come back DUPLICATE although it was indexed
-        just now. A file that cannot be read is FAILED (FILE_UNREADABLE). What the iterable raises
-        is raised here, after the photos before it were answered.
+        in a worker thread. A stream that breaks, a server that loses its database or has no room,
+        is tried again with what was not answered, until for `limits.patience_s` nothing was, which
+        then raises; each try is logged as a warning of the logger `facepass`. A photo may so come
+        back DUPLICATE although it was indexed just now. A photo that FacePass failed on is sent
+        once more before it comes back FAILED. A file that cannot be read is FAILED
+        (FILE_UNREADABLE). What the iterable raises is raised here, after the photos before it were
+        answered.
         """
         config = index_config(event, options)
         upload = Upload(self._indexer, config, photos, limits or UploadLimits())

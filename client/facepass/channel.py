@@ -46,6 +46,8 @@ def open_channel(
         ("grpc.service_config", json.dumps(service_config())),
         # A call is only repeated while its request is still held; selfies and photos are large.
         ("grpc.per_rpc_retry_buffer_size", 40 * _MIB),
+        # A server that was started anew is found soon; calls have pauses of their own.
+        ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 5_000),
         ("grpc.primary_user_agent", f"facepass-python/{__version__}"),
     ]

@@ -4,18 +4,20 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
-from itertools import islice
+from itertools import count, islice
 
 import grpc
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from facepass.errors import FacePassError, Unavailable, from_rpc_error, from_status
+from facepass.patience import Patience, is_for_now
 from facepass.photos import PhotoSource, chunks
 from facepass.v1 import indexer_pb2, indexer_pb2_grpc, types_pb2
 from facepass.window import Admitted, UploadLimits, Window
 
 _CHUNKS_PER_READ = 8
+_FIRST_WORD_WITHIN_S = 5.0
 
 Call = grpc.aio.StreamStreamCall[indexer_pb2.IndexPhotosRequest, indexer_pb2.IndexPhotosResponse]
 Photos = Iterable[PhotoSource] | AsyncIterable[PhotoSource]
@@ -42,12 +44,11 @@ class Upload:
         self._limits = limits
         self._window = Window(limits)
         self._unreadable: deque[indexer_pb2.PhotoResult] = deque()
-        self._keys: list[int] = []
 
     async def results(self) -> AsyncGenerator[indexer_pb2.PhotoResult, None]:
         """Yield what became of each photo. See `AsyncClient.index_photos`."""
         feeder = asyncio.create_task(self._feed())
-        failures = 0
+        patience = Patience(self._limits)
         try:
             while await self._window.after(-1) is not None:
                 failure: FacePassError = Unavailable(
@@ -56,44 +57,40 @@ class Upload:
                 try:
                     async with contextlib.aclosing(self._connection()) as answers:
                         async for result in answers:
-                            failures = 0
+                            patience.progressed()
                             yield result
                             while self._unreadable:
                                 yield self._unreadable.popleft()
                 except grpc.aio.AioRpcError as error:
                     failure = _broken(error)
-                except Unavailable as error:
+                except FacePassError as error:
                     failure = error
                 if len(self._window):
-                    failures += 1
-                    await self._pause(failures, failure)
+                    await patience.wait(failure, len(self._window))
             await feeder  # raises what the caller's iterable raised
             while self._unreadable:
                 yield self._unreadable.popleft()
         finally:
             await _stop(feeder)
 
-    async def _pause(self, failures: int, failure: FacePassError) -> None:
-        """Wait before the next connection, or raise if there is to be none."""
-        later = isinstance(failure, Unavailable) or failure.retry_after_s is not None
-        if not later or failures >= self._limits.attempts:
-            raise failure
-        await asyncio.sleep(max(self._limits.wait_s(failures), failure.retry_after_s or 0.0))
-
     async def _connection(self) -> AsyncGenerator[indexer_pb2.PhotoResult, None]:
         """Yield the answers of one stream, until it ends or breaks (AioRpcError).
 
-        Raises Unavailable when the server has lost its database: going on would fail every photo.
+        Raises FacePassError when the server has lost its database or has no room: going on would
+        fail every photo.
         """
         call = self._stub.IndexPhotos()
-        self._keys = []
-        sender = asyncio.create_task(self._send(call))
+        sent: dict[int, int] = {}
+        sender = asyncio.create_task(self._send(call, sent))
         try:
             async for response in call:
-                result = response.result
-                if result.status.code == grpc.StatusCode.UNAVAILABLE.value[0]:
-                    raise from_status(result.status)
-                await self._window.answered(self._keys[response.sequence])
+                key, result = sent.pop(response.sequence), response.result
+                if result.state == types_pb2.PHOTO_STATE_FAILED:
+                    if is_for_now(failure := from_status(result.status)):
+                        raise failure
+                    if await self._window.failed(key):
+                        continue
+                await self._window.answered(key)
                 yield result
             if sender.done():
                 await sender
@@ -101,15 +98,19 @@ class Upload:
             call.cancel()
             await _stop(sender)
 
-    async def _send(self, call: Call) -> None:
+    async def _send(self, call: Call, sent: dict[int, int]) -> None:
+        """Write photos until all are answered. sent: takes the key of each by its place in the
+        stream."""
         try:
             # A connection that breaks is seen, with its reason, by the reader.
             with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
                 await call.write(indexer_pb2.IndexPhotosRequest(config=self._config))
+                await _until_accepted(call)
                 key = -1
-                while (photo := await self._window.after(key)) is not None:
-                    key = photo.key
-                    self._keys.append(key)
+                for sequence in count():
+                    if (photo := await self._window.after(key)) is None:
+                        break
+                    key = sent[sequence] = photo.key
                     await _write(call, photo)
         finally:
             await call.done_writing()
@@ -136,6 +137,15 @@ def _broken(error: grpc.aio.AioRpcError) -> FacePassError:
     if error.details() == "Internal error from Core":
         return Unavailable(grpc.StatusCode.UNAVAILABLE, "the stream broke")
     return from_rpc_error(error)
+
+
+async def _until_accepted(call: Call) -> None:
+    """Wait for the server's first word, so that nothing is written to a stream that it refuses:
+    grpc.aio would answer such a write with an error of its own, and drop the server's with its
+    advice when to come back. A server that says nothing before its first answer is not waited for.
+    """
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(call.initial_metadata(), _FIRST_WORD_WITHIN_S)
 
 
 async def _write(call: Call, photo: Admitted) -> None:

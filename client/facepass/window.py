@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from facepass.v1 import indexer_pb2
@@ -13,29 +13,34 @@ class UploadLimits:
     """How much may be under way, and how stubborn the client is.
 
     photos, size_bytes: most that is taken from the caller and not yet answered; one photo larger
-    than `size_bytes` goes alone. attempts: connections in a row that may break without one photo
-    answered. first_wait_s, longest_wait_s: pause before a new connection, doubled each time.
+    than `size_bytes` goes alone. tries: how often a photo is sent that FacePass FAILED on.
+    patience_s: how long the server may be away, or have no room, without one photo answered.
+    first_wait_s, longest_wait_s: pause before a new connection, doubled each time; where the server
+    says how long to wait, that is added.
     """
 
     photos: int = 64
     size_bytes: int = 128 * 1024 * 1024
-    attempts: int = 10
+    tries: int = 2
+    patience_s: float = 300.0
     first_wait_s: float = 0.2
     longest_wait_s: float = 5.0
 
     def wait_s(self, failures: int) -> float:
         """Return the pause after so many failures in a row, shortened at random by up to half."""
-        longest = min(self.longest_wait_s, self.first_wait_s * 2.0 ** (failures - 1))
-        return longest * random.uniform(0.5, 1.0)
+        doubled = 2.0 ** min(failures - 1, 60)
+        return min(self.longest_wait_s, self.first_wait_s * doubled) * random.uniform(0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A photo that may be sent: its place in the order, what is said of it, its content."""
+    """A photo that may be sent: its place in the order, what is said of it, its content, and how
+    often it was FAILED."""
 
     key: int
     header: indexer_pb2.PhotoHeader
     content: bytes | Path
+    failures: int = 0
 
 
 class Window:
@@ -64,10 +69,8 @@ class Window:
             await self._changed.wait_for(
                 lambda: not self._open or self._size_bytes + size_bytes <= self._limits.size_bytes
             )
-            self._open[self._next_key] = Admitted(self._next_key, header, content)
-            self._next_key += 1
             self._size_bytes += size_bytes
-            self._changed.notify_all()
+            self._append(Admitted(self._next_key, header, content))
 
     async def complete(self) -> None:
         """Say that no more photos will come."""
@@ -76,13 +79,14 @@ class Window:
             self._changed.notify_all()
 
     async def after(self, key: int) -> Admitted | None:
-        """Wait for the first unanswered photo behind `key`; None when no more will come."""
+        """Wait for the first unanswered photo behind `key`; None once every photo is answered and
+        no more will come."""
         async with self._changed:
             while True:
                 for photo in self._open.values():
                     if photo.key > key:
                         return photo
-                if self._complete:
+                if self._complete and not self._open:
                     return None
                 await self._changed.wait()
 
@@ -91,3 +95,18 @@ class Window:
         async with self._changed:
             self._size_bytes -= self._open.pop(key).header.content_length
             self._changed.notify_all()
+
+    async def failed(self, key: int) -> bool:
+        """Put a photo behind all others, to be sent once more; False once it had its tries."""
+        async with self._changed:
+            photo = self._open[key]
+            if photo.failures + 1 >= self._limits.tries:
+                return False
+            del self._open[key]
+            self._append(replace(photo, key=self._next_key, failures=photo.failures + 1))
+            return True
+
+    def _append(self, photo: Admitted) -> None:
+        self._open[photo.key] = photo
+        self._next_key += 1
+        self._changed.notify_all()

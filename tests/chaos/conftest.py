@@ -2,12 +2,40 @@
 
 import json
 import os
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
 Told = str | int | float
+
+
+@pytest.fixture(scope="session")
+def seed() -> int:
+    """What the tests' chances follow from: FACEPASS_TEST_SEED, or always the same."""
+    return int(os.environ.get("FACEPASS_TEST_SEED", "1"))
+
+
+@pytest.fixture
+def evidence(seed: int) -> Callable[[], AbstractContextManager[Path]]:
+    """A folder for journal, logs and data, open to Postgres' user; it is kept where the test
+    fails."""
+
+    @contextmanager
+    def kept() -> Iterator[Path]:
+        folder = Path(tempfile.mkdtemp(prefix="facepass-chaos-"))
+        folder.chmod(0o711)
+        try:
+            yield folder
+        except BaseException:
+            print(f"FACEPASS_TEST_SEED={seed}; journal, logs and data are kept in {folder}")
+            raise
+        shutil.rmtree(folder)
+
+    return kept
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,8 @@
 whoever comes next brings it to its end."""
 
 import asyncio
-import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -16,11 +12,12 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import psutil
 import pytest
 from crowd import Crowd, leftovers
 from large_events import indexing
+from postgres_family import Fault, PostgresFamily
 from pydantic import SecretStr
+from server_process import ServerProcess
 
 import indexer.app
 from common.config import DatabaseSettings
@@ -32,15 +29,16 @@ from indexer.graphs.operations import Operation, Phase
 from standalone.embedded import EmbeddedPostgres, Role
 
 PHOTOS, FACES = 60, 100
-POINTS = [
-    pytest.param(point, marks=[] if point < 5 else [pytest.mark.slow], id=str(point))
-    for point in range(30)
-]
+SHORT, LONG = 2, 14
 PHASES = [Phase.BUILDING, Phase.CLEANING, Phase.COPYING, Phase.MEASURING, Phase.BUILDING]
 PHASES += [Phase.CLEANING, Phase.QUEUED]
 LONGEST_DELAY_S = {Phase.BUILDING: 1.0, Phase.CLEANING: 0.01}
 QUICK = Pace(beat_s=0.1, stale_s=1.0)
 BUILDING = indexing(hnsw_min_faces=PHOTOS * FACES // 2, interval_s=0.1)
+EARLY = {
+    "PROMOTION__HNSW_MIN_FACES": str(BUILDING.promotion.hnsw_min_faces),
+    "PROMOTION__INTERVAL_S": "0.1",
+}
 
 
 @asynccontextmanager
@@ -116,57 +114,6 @@ async def until_tidy(owner_dsn: str, crowd: Crowd) -> None:
         await owner.close()
 
 
-class Child:
-    """An Indexer in a process of its own."""
-
-    def __init__(self, dsn: str) -> None:
-        values = {
-            "DATABASE__DSN": dsn,
-            "ENGINE__KIND": "fake",
-            "ENGINE__WORKERS": "1",
-            "PROMOTION__HNSW_MIN_FACES": str(BUILDING.promotion.hnsw_min_faces),
-            "PROMOTION__INTERVAL_S": "0.1",
-        }
-        arguments = ["--indexer-listen=127.0.0.1:0", "--indexer-metrics-listen="]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "standalone", "indexer", *arguments],
-            env={**os.environ, **{f"FACEPASS_{name}": text for name, text in values.items()}},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def kill(self) -> None:
-        with suppress(psutil.NoSuchProcess):
-            family = psutil.Process(self._process.pid).children(recursive=True)
-            self._process.kill()
-            for process in family:
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
-        self._process.wait(20)
-
-
-@pytest.mark.parametrize("point", POINTS)
-async def test_an_indexer_is_killed(database: Any, vision: Any, point: int) -> None:
-    async with open_database(database.settings) as pool:
-        crowd = await Crowd.gathered(pool, "gala", PHOTOS, FACES)
-        operation = await crowd.operations.open(await crowd.event())
-        child = Child(database.server_dsn)
-        try:
-            async with writing(crowd):
-                await until_the_moment(crowd, operation.operation_id, point)
-                child.kill()
-        finally:
-            child.kill()
-        await crowd.assert_whole()
-        settings = BUILDING.model_copy(update={"database": database.settings})
-        async with indexer.app.running(settings, vision, QUICK):
-            await until_done(crowd, operation.operation_id)
-            await until_tidy(database.owner_dsn, crowd)
-        assert (await crowd.event()).relation is not None
-        await crowd.assert_whole()
-
-
 @pytest.fixture(scope="module")
 def mortal() -> Iterator[EmbeddedPostgres]:
     """A Postgres that may be killed."""
@@ -182,13 +129,8 @@ def mortal() -> Iterator[EmbeddedPostgres]:
 
 
 def kill_and_restart(postgres: EmbeddedPostgres) -> None:
-    cluster = str((postgres.data_dir / "postgres").resolve())
-    for process in psutil.process_iter(["cwd"]):
-        if process.info["cwd"] == cluster:
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGKILL)
-    postgres.stop()
-    postgres.start()
+    PostgresFamily(postgres.data_dir).strike(Fault.GROUP, random.Random())
+    postgres.restart()
 
 
 @asynccontextmanager
@@ -201,19 +143,82 @@ async def fresh(postgres: EmbeddedPostgres, name: str) -> AsyncIterator[Database
         postgres.drop_database(name)
 
 
-@pytest.mark.parametrize("point", POINTS)
-async def test_postgres_is_killed(mortal: EmbeddedPostgres, vision: Any, point: int) -> None:
-    name = f"killed_{point}"
-    async with fresh(mortal, name) as settings, open_database(settings) as pool:
+async def kill_an_indexer(
+    postgres: EmbeddedPostgres, vision: Any, folder: Path, point: int
+) -> Crowd:
+    name = f"indexer_{point}"
+    async with fresh(postgres, name) as settings, open_database(settings) as pool:
+        crowd = await Crowd.gathered(pool, "gala", PHOTOS, FACES)
+        operation = await crowd.operations.open(await crowd.event())
+        values = {"DATABASE__DSN": settings.dsn.get_secret_value(), **EARLY}
+        run = ServerProcess("indexer", folder, variables=values).start()
+        try:
+            async with writing(crowd):
+                await until_the_moment(crowd, operation.operation_id, point)
+                run.kill()
+        finally:
+            run.end()
+        await crowd.assert_whole()
+        serving = BUILDING.model_copy(update={"database": settings})
+        async with indexer.app.running(serving, vision, QUICK):
+            await until_done(crowd, operation.operation_id)
+            await until_tidy(postgres.dsn(Role.OWNER, name), crowd)
+        assert (await crowd.event()).relation is not None
+        await crowd.assert_whole()
+    return crowd
+
+
+async def kill_postgres(postgres: EmbeddedPostgres, vision: Any, point: int) -> Crowd:
+    name = f"postgres_{point}"
+    async with fresh(postgres, name) as settings, open_database(settings) as pool:
         crowd = await Crowd.gathered(pool, "gala", PHOTOS, FACES)
         operation = await crowd.operations.open(await crowd.event())
         serving = BUILDING.model_copy(update={"database": settings})
         async with indexer.app.running(serving, vision, QUICK):
             async with writing(crowd):
                 await until_the_moment(crowd, operation.operation_id, point)
-                await asyncio.to_thread(kill_and_restart, mortal)
+                await asyncio.to_thread(kill_and_restart, postgres)
                 await look(crowd, operation.operation_id)
             await until_done(crowd, operation.operation_id)
-            await until_tidy(mortal.dsn(Role.OWNER, name), crowd)
+            await until_tidy(postgres.dsn(Role.OWNER, name), crowd)
         assert (await crowd.event()).relation is not None
         await crowd.assert_whole()
+    return crowd
+
+
+@pytest.mark.timeout(600)
+async def test_an_indexer_is_killed(
+    mortal: EmbeddedPostgres, vision: Any, tmp_path: Path, long: bool, figure: Any
+) -> None:
+    crowds = [
+        await kill_an_indexer(mortal, vision, tmp_path / str(point), point)
+        for point in range(LONG if long else SHORT)
+    ]
+    figure(
+        "Indexer killed while building a graph",
+        done="SIGKILL somewhere in each phase, while photos come and go",
+        **told(crowds),
+    )
+
+
+@pytest.mark.timeout(600)
+async def test_postgres_is_killed(
+    mortal: EmbeddedPostgres, vision: Any, long: bool, figure: Any
+) -> None:
+    crowds = [
+        await kill_postgres(mortal, vision, point) for point in range(LONG if long else SHORT)
+    ]
+    figure(
+        "Postgres killed while a graph is built",
+        done="SIGKILL of all of it somewhere in each phase, while photos come and go",
+        **told(crowds),
+    )
+
+
+def told(crowds: list[Crowd]) -> dict[str, int]:
+    """What came of it: each crowd was found whole, and its graph finished."""
+    return {
+        "kills": len(crowds),
+        "graphs_finished": len(crowds),
+        "photos_acknowledged_and_there": sum(len(crowd.kept) for crowd in crowds),
+    }

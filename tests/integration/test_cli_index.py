@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -144,3 +145,10 @@ async def _photos(client: AsyncClient) -> Any:
     if [event async for event in client.list_events()]:
         async for photo in client.list_photos("party"):
             yield photo
+
+
+def test_what_the_library_waits_for_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(3, quiet=True):
+        logging.getLogger("facepass").warning("The server is \x1b[2J away.")
+    err = capsys.readouterr().err
+    assert "The server is" in err and "\x1b" not in err

@@ -1,6 +1,7 @@
 """How much may be under way."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from facepass import UploadLimits
@@ -12,7 +13,7 @@ def header(size_bytes: int) -> indexer_pb2.PhotoHeader:
     return indexer_pb2.PhotoHeader(photo_id="p", content_length=size_bytes)
 
 
-async def is_waiting(task: "asyncio.Task[None]") -> bool:
+async def is_waiting(task: "asyncio.Task[Any]") -> bool:
     """Whether a task still waits after everything that can happen has happened."""
     for _ in range(20):
         await asyncio.sleep(0)
@@ -50,15 +51,32 @@ async def test_what_is_not_answered_is_given_out_again_in_order() -> None:
         await window.add(header(1), b"")
     await window.answered(1)
     await window.complete()
-    keys, key = [], -1
-    while (photo := await window.after(key)) is not None:
-        key = photo.key
-        keys.append(key)
+    keys = []
+    for key in (-1, 0, 2):
+        photo = await window.after(key)
+        assert photo is not None
+        keys.append(photo.key)
     assert keys == [0, 2, 3]
 
 
-@pytest.mark.parametrize("failures", [1, 2, 5, 40])
+async def test_a_photo_that_failed_is_given_out_behind_the_others_until_it_had_its_tries() -> None:
+    window = Window(UploadLimits(tries=2))
+    for _ in range(2):
+        await window.add(header(1), b"")
+    await window.complete()
+    assert await window.failed(0)
+    again = await window.after(1)
+    assert again is not None and again.header.content_length == 1
+    assert not await window.failed(again.key)
+    await window.answered(1)
+    ending = asyncio.create_task(window.after(again.key))
+    assert await is_waiting(ending), "it may fail yet"
+    await window.answered(again.key)
+    assert await ending is None
+
+
+@pytest.mark.parametrize("failures", [1, 2, 5, 40, 4000])
 def test_pauses_grow_to_a_bound(failures: int) -> None:
     limits = UploadLimits(first_wait_s=0.2, longest_wait_s=5.0)
-    longest = min(5.0, 0.2 * 2 ** (failures - 1))
+    longest = 5.0 if failures > 5 else 0.2 * 2 ** (failures - 1)
     assert all(longest / 2 <= limits.wait_s(failures) <= longest for _ in range(50))

@@ -1,5 +1,6 @@
 """How far a long run is: a bar on a terminal, a line now and then elsewhere."""
 
+import logging
 import sys
 import threading
 import time
@@ -8,9 +9,17 @@ from typing import Self
 
 from tqdm import tqdm
 
-from facepass.cli.output import note
+from facepass.cli.output import note, shown
 
 _LINE_EVERY_S = 10.0
+
+
+class _Notes(logging.Handler):
+    """Says what the client library logs, such as that it waits for the server."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # Above the bar, where there is one.
+        tqdm.write(shown(record.getMessage()), file=sys.stderr)
 
 
 class Progress:
@@ -24,8 +33,10 @@ class Progress:
         self._start_s = self._said_s = time.monotonic()
         terminal = sys.stderr.isatty() and not quiet
         self._bar = tqdm(total=total, unit="photo", dynamic_ncols=True) if terminal else None
+        self._notes = _Notes()
 
     def __enter__(self) -> Self:
+        logging.getLogger("facepass").addHandler(self._notes)
         return self
 
     def __exit__(
@@ -34,6 +45,7 @@ class Progress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        logging.getLogger("facepass").removeHandler(self._notes)
         if self._bar is not None:
             self._bar.close()
 

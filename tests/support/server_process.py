@@ -1,0 +1,119 @@
+"""`facepass-server` in a process of its own, on ports that stay through its deaths."""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+from patience import PATIENCE_S
+
+
+class ServerProcess:
+    """command: `standalone` or `indexer`. folder: for its log and ready file. variables: settings,
+    without their prefix."""
+
+    def __init__(
+        self, command: str, folder: Path, *arguments: str, variables: Mapping[str, str]
+    ) -> None:
+        self.indexer, self.searcher = (f"127.0.0.1:{port}" for port in free_ports(2))
+        self._folder = folder
+        self._folder.mkdir(exist_ok=True)
+        self._starts = 0
+        listen = [f"--indexer-listen={self.indexer}", "--indexer-metrics-listen="]
+        if command == "standalone":
+            listen += [f"--searcher-listen={self.searcher}", "--searcher-metrics-listen="]
+        self._command = [sys.executable, "-m", "standalone", command, *listen, *arguments]
+        values = {"ENGINE__KIND": "fake", "ENGINE__WORKERS": "1", **variables}
+        self._environment = {f"FACEPASS_{name}": value for name, value in values.items()}
+
+    def start(self) -> "Started":
+        """Start one; earlier ones may run still."""
+        self._starts += 1
+        ready = self._folder / f"ready-{self._starts}.json"
+        with (self._folder / f"server-{self._starts}.log").open("w") as log:
+            process = subprocess.Popen(
+                [*self._command, f"--ready-file={ready}"],
+                env={**os.environ, **self._environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        return Started(process, ready, Path(log.name))
+
+    def said(self) -> str:
+        """All that was logged by all of them."""
+        return "".join(path.read_text() for path in sorted(self._folder.glob("server-*.log")))
+
+
+class Started:
+    """One run of it."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", ready: Path, log: Path) -> None:
+        self._process = process
+        self._ready = ready
+        self.log = log
+
+    async def ready(self) -> None:
+        """Wait until it serves."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not self.serves:
+                assert self.exit_code is None, self.log.read_text()
+                await asyncio.sleep(0.02)
+
+    @property
+    def serves(self) -> bool:
+        with_pid = self._ready.exists() and json.loads(self._ready.read_text())["pid"]
+        return bool(with_pid == self._process.pid)
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll()
+
+    def kill(self) -> list[psutil.Process]:
+        """Kill it, and it alone; returns its workers, which have to notice."""
+        workers = psutil.Process(self._process.pid).children(recursive=True)
+        self._process.kill()
+        self._process.wait(20)
+        return workers
+
+    def end(self) -> None:
+        """Stop it in good order, if it runs."""
+        if self.exit_code is None:
+            self._process.terminate()
+            self._process.wait(PATIENCE_S)
+
+
+def left_of(processes: list[psutil.Process], within_s: float) -> list[psutil.Process]:
+    """Those that do not end within so many seconds."""
+    deadline_s = time.monotonic() + within_s
+    while left := [each for each in processes if _alive(each)]:
+        if time.monotonic() > deadline_s:
+            return left
+        time.sleep(0.02)
+    return []
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
+    taken = [socket.socket() for _ in range(count)]
+    try:
+        for each in taken:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in taken]
+    finally:
+        for each in taken:
+            each.close()
