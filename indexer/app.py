@@ -11,7 +11,7 @@ from common.db.events import EventReader, PackRegistry
 from common.db.pool import open_database
 from common.metrics import Metrics
 from common.pool_metrics import observe_workload
-from common.rpc.admission import Admission, Gate
+from common.rpc.admission import Admission, Gate, calls_for
 from common.rpc.server import RunningServer, serving
 from common.vision.types import Vision
 from indexer.config import IndexerServerSettings, IndexerSettings
@@ -33,10 +33,11 @@ from indexer.writer import PhotoWriter
 SERVICES = ("facepass.v1.Events", "facepass.v1.Indexer", "google.longrunning.Operations")
 
 
-def _admission(settings: IndexerServerSettings, metrics: Metrics) -> Admission:
+def _admission(settings: IndexerServerSettings, vision: Vision, metrics: Metrics) -> Admission:
+    most_photos = settings.max_photos or calls_for(vision.workload.workers)
     gates = {
         "/facepass.v1.Indexer/IndexPhotos": Gate("streams", settings.max_streams, metrics),
-        "/facepass.v1.Indexer/IndexPhoto": Gate("photos", settings.max_photos, metrics),
+        "/facepass.v1.Indexer/IndexPhoto": Gate("photos", most_photos, metrics),
         # They wait for up to ten minutes, and must not keep others from creating an event.
         "/google.longrunning.Operations/WaitOperation": Gate("waits", settings.max_admin, metrics),
     }
@@ -91,7 +92,7 @@ async def running(
                 metrics,
                 SERVICES,
                 register,
-                _admission(settings.indexer, metrics),
+                _admission(settings.indexer, vision, metrics),
                 max_request_bytes=settings.limits.max_photo_bytes,
             ) as server,
         ):

@@ -10,7 +10,7 @@ from common.db.events import EventReader, PackRegistry
 from common.db.pool import open_database
 from common.metrics import Metrics
 from common.pool_metrics import observe_workload
-from common.rpc.admission import Admission, Gate
+from common.rpc.admission import Admission, Gate, calls_for
 from common.rpc.server import RunningServer, serving
 from common.vision.types import Vision
 from searcher.compare import Compare
@@ -22,12 +22,10 @@ from searcher.service import SearcherServicer
 from searcher.template_repository import TemplateRepository
 
 SERVICES = ("facepass.v1.Searcher",)
-_PER_WORKER, _LEAST_SEARCHES = 4, 8
-"""One is worked on and three wait, which keeps a worker busy; a longer queue is only slower."""
 
 
 def _admission(settings: SearcherServerSettings, vision: Vision, metrics: Metrics) -> Admission:
-    most = settings.max_searches or max(_LEAST_SEARCHES, _PER_WORKER * vision.workload.workers)
+    most = settings.max_searches or calls_for(vision.workload.workers)
     return Admission(Gate("searches", most, metrics))
 
 

@@ -11,6 +11,13 @@ from common.errors import Overloaded
 from common.metrics import Metrics
 
 _SHORTEST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
+_PER_WORKER, _LEAST_CALLS = 4, 8
+
+
+def calls_for(workers: int) -> int:
+    """How many calls at a time keep so many workers busy: one is worked on and three wait. With
+    more, each is answered later and none sooner."""
+    return max(_LEAST_CALLS, _PER_WORKER * workers)
 
 
 class Gate:

@@ -89,7 +89,7 @@ def _options(settings: ServerSettings, max_request_bytes: int) -> list[tuple[str
         ("grpc.max_allowed_incoming_connections", settings.max_connections),
         ("grpc.max_concurrent_streams", settings.calls_per_connection),
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
-        # gRPC inflates a message before it looks at its size, and photos are compressed already.
+        # A small message may inflate to as much as the largest; photos are compressed already.
         ("grpc.per_message_decompression", 0),
         ("grpc.compression_enabled_algorithms_bitset", _NO_COMPRESSION),
         ("grpc.max_receive_message_length", max_request_bytes + MIB),
