@@ -106,6 +106,13 @@ class ServerSettings(SettingsBlock):
     """Address and port of the gRPC server. Port 0 takes any free one."""
     metrics_listen: str
     """Address and port of the Prometheus endpoint (`/metrics`). Empty means none."""
+    max_connections: int = Field(default=1000, ge=1, le=1_000_000)
+    """Most connections; further ones are closed at once."""
+    calls_per_connection: int = Field(default=100, ge=1, le=10_000)
+    """Most calls of one connection at a time; its caller's gRPC holds further ones back."""
+    idle_timeout_s: float = Field(default=60.0, gt=0, le=86_400)
+    """Longest wait for a caller whose turn it is: to send its request, the next photo of a stream
+    to which no answer is owed (or at least 64 KiB of it), or to read an answer."""
     shutdown_grace_s: float = Field(default=20.0, ge=0, le=3600)
     """How long calls in flight may take to finish after a stop was asked for."""
 

@@ -153,13 +153,25 @@ class OperationCancelled(FacePassError):
 
 
 class Overloaded(FacePassError):
-    """Over a limit; try again after `retry_after_s`."""
+    """Over the limit of that name; try again after `retry_after_s`."""
 
     reason = "OVERLOADED"
 
-    def __init__(self, message: str, *, retry_after_s: float) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, limit: str, retry_after_s: float) -> None:
+        super().__init__(message, metadata={"limit": limit})
         self.retry_after_s = retry_after_s
+
+
+class DeadlinePassed(FacePassError):
+    """The caller's deadline had passed before any work began."""
+
+    reason = "DEADLINE_PASSED"
+
+
+class CallerIdle(FacePassError):
+    """It was the caller's turn, and nothing came for too long."""
+
+    reason = "CALLER_IDLE"
 
 
 class OutOfSpace(FacePassError):

@@ -1,7 +1,7 @@
 """Bounded concurrency over a stream."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 A = TypeVar("A")
@@ -12,7 +12,7 @@ _END: Final = object()
 
 async def map_unordered(
     source: AsyncIterator[A], work: Callable[[A], Awaitable[B]], limit: int
-) -> AsyncIterator[B]:
+) -> AsyncGenerator[B, None]:
     """Work on up to `limit` items of `source` at a time; yields results in completion order.
 
     The next item is taken from `source` only while fewer than `limit` are unfinished or not yet

@@ -36,6 +36,23 @@ class Metrics:
         self.rpcs_in_flight = Gauge(
             "facepass_rpcs_in_flight", "Calls being served", ["method"], registry=registry
         )
+        self.calls_admitted = Gauge(
+            "facepass_calls_admitted",
+            "Calls that count towards a limit, by the limit's name",
+            ["limit"],
+            registry=registry,
+        )
+        self.refusals = Counter(
+            "facepass_refusals",
+            "Calls refused or ended, by the limit that they count towards and the reason",
+            ["limit", "reason"],
+            registry=registry,
+        )
+        self.photo_bytes = Gauge(
+            "facepass_photo_bytes",
+            "Memory set aside for photos until they are answered, in bytes",
+            registry=registry,
+        )
         self.photos = Counter(
             "facepass_photos", "Photos answered, by outcome", ["state"], registry=registry
         )

@@ -11,9 +11,10 @@ from common.db.events import EventReader, PackRegistry
 from common.db.pool import open_database
 from common.metrics import Metrics
 from common.pool_metrics import observe_workload
+from common.rpc.admission import Admission, Gate, calls_for
 from common.rpc.server import RunningServer, serving
 from common.vision.types import Vision
-from indexer.config import IndexerSettings
+from indexer.config import IndexerServerSettings, IndexerSettings
 from indexer.event_repository import EventRepository
 from indexer.event_service import EventsServicer
 from indexer.graphs.background import in_the_background
@@ -24,11 +25,23 @@ from indexer.graphs.optimizing import Optimizing
 from indexer.indexing import PhotoIndexing
 from indexer.pending import PendingPhotos
 from indexer.repository import PhotoRepository
+from indexer.room import Room
 from indexer.service import IndexerServicer
 from indexer.write_repository import WriteRepository
 from indexer.writer import PhotoWriter
 
 SERVICES = ("facepass.v1.Events", "facepass.v1.Indexer", "google.longrunning.Operations")
+
+
+def _admission(settings: IndexerServerSettings, vision: Vision, metrics: Metrics) -> Admission:
+    most_photos = settings.max_photos or calls_for(vision.workload.workers)
+    gates = {
+        "/facepass.v1.Indexer/IndexPhotos": Gate("streams", settings.max_streams, metrics),
+        "/facepass.v1.Indexer/IndexPhoto": Gate("photos", most_photos, metrics),
+        # They wait for up to ten minutes, and must not keep others from creating an event.
+        "/google.longrunning.Operations/WaitOperation": Gate("waits", settings.max_admin, metrics),
+    }
+    return Admission(Gate("admin", settings.max_admin, metrics), gates)
 
 
 @asynccontextmanager
@@ -63,6 +76,7 @@ async def running(
             operations_servicer,
             settings.indexer,
             settings.limits,
+            Room(settings.indexer.photo_bytes, metrics.photo_bytes),
         )
 
         def register(server: grpc.aio.Server) -> None:
@@ -78,6 +92,7 @@ async def running(
                 metrics,
                 SERVICES,
                 register,
+                _admission(settings.indexer, vision, metrics),
                 max_request_bytes=settings.limits.max_photo_bytes,
             ) as server,
         ):

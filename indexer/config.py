@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from common.config import CommonSettings, ServerSettings, SettingsBlock
+from common.config import MIB, CommonSettings, ServerSettings, SettingsBlock
 
 
 class IndexerServerSettings(ServerSettings):
@@ -14,6 +14,20 @@ class IndexerServerSettings(ServerSettings):
     """Address and port of the Prometheus endpoint (`/metrics`). Empty means none."""
     photos_per_stream: int = Field(default=8, ge=1, le=1024)
     """Photos of one stream that are worked on at a time; the caller is made to wait beyond."""
+    max_streams: int = Field(default=64, ge=1, le=10_000)
+    """Most streams of photos at a time; further ones are refused at once, with when to try
+    again."""
+    max_photos: int = Field(default=0, ge=0, le=10_000)
+    """Most `IndexPhoto` calls at a time, beside the streams. 0: four for each worker, at least
+    eight."""
+    max_admin: int = Field(default=64, ge=1, le=10_000)
+    """Most of all other calls at a time, and as many that wait for an operation."""
+    stream_bytes: int = Field(default=128 * MIB, ge=1024, le=1024**4)
+    """Most memory for one stream's photos until they are answered; the caller is made to wait
+    beyond. One larger photo goes alone."""
+    photo_bytes: int = Field(default=512 * MIB, ge=1024, le=1024**4)
+    """Most memory for all callers' photos until they are answered: beyond, streams are made to
+    wait and `IndexPhoto` is refused. One larger photo goes alone."""
     max_faces: int = Field(default=500, ge=1, le=10_000)
     """Most faces that are indexed of one photo, largest first."""
 

@@ -1,6 +1,7 @@
 """Photos on the wire: requests to domain values and back."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 import grpc
@@ -9,7 +10,7 @@ from facepass.v1 import indexer_pb2_grpc, types_pb2
 from google.longrunning import operations_pb2
 
 from common.config import ImageLimits
-from common.errors import FacePassError, InvalidArgument
+from common.errors import FacePassError, InvalidArgument, Overloaded
 from common.event import Event
 from common.flow import map_unordered
 from common.names import EventName, parse_event, parse_face, parse_photo, photo_id
@@ -32,10 +33,13 @@ from indexer.graphs.operation_service import OperationsServicer
 from indexer.graphs.optimizing import Optimizing
 from indexer.indexing import IndexJob, PhotoIndexing, PhotoOutcome
 from indexer.repository import PhotoRepository
+from indexer.room import Room, shared
+from indexer.turn import taking_turns
 from indexer.uploads import Chunk, Header, Upload, assemble, whole
 
 Context = grpc.aio.ServicerContext[Any, Any]
 MAX_ATTRIBUTES = 32
+_ROOM_AGAIN_S = 1.0
 
 
 class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
@@ -50,6 +54,7 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         operations: OperationsServicer,
         settings: IndexerServerSettings,
         limits: ImageLimits,
+        room: Room,
     ) -> None:
         self._events = events
         self._photos = photos
@@ -58,6 +63,7 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         self._operations = operations
         self._settings = settings
         self._limits = limits
+        self._room = room
 
     async def IndexPhotos(
         self, requests: AsyncIterator[pb.IndexPhotosRequest], context: Context
@@ -68,15 +74,24 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         job = await self._job(first.config, "config")
         # Accepted: a caller that waits for this never writes to a stream that was refused.
         await context.send_initial_metadata(())
-        uploads = assemble(_messages(requests), self._limits.max_photo_bytes)
+        settings = self._settings
 
         async def index(upload: Upload) -> PhotoOutcome:
             return await self._indexing.index(job, upload)
 
-        async for outcome in map_unordered(uploads, index, self._settings.photos_per_stream):
-            yield pb.IndexPhotosResponse(
-                sequence=outcome.upload.sequence, result=_result(job.event.name, outcome)
-            )
+        async with taking_turns(settings.idle_timeout_s) as turn:
+            with shared(self._room, settings.stream_bytes) as room:
+                messages = _messages(requests)
+                uploads = assemble(messages, self._limits.max_photo_bytes, room, turn)
+                results = map_unordered(uploads, index, settings.photos_per_stream)
+                async with aclosing(results) as outcomes:
+                    async for outcome in outcomes:
+                        yield pb.IndexPhotosResponse(
+                            sequence=outcome.upload.sequence,
+                            result=_result(job.event.name, outcome),
+                        )
+                        room.give_back(len(outcome.upload.content))
+                        turn.end()
 
     async def IndexPhoto(
         self, request: pb.IndexPhotoRequest, context: Context
@@ -85,7 +100,8 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         upload = whole(_header(request.photo), request.content, self._limits.max_photo_bytes)
         if isinstance(upload.error, InvalidArgument):
             raise upload.error
-        outcome = await self._indexing.index(job, upload)
+        with self._room_now(len(upload.content)):
+            outcome = await self._indexing.index(job, upload)
         return pb.IndexPhotoResponse(result=_result(job.event.name, outcome))
 
     async def GetPhoto(self, request: pb.GetPhotoRequest, context: Context) -> pb.GetPhotoResponse:
@@ -130,6 +146,18 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
     ) -> operations_pb2.Operation:
         event = await self._events.get(parse_event(request.name, "name"))
         return await self._operations.to_wire(await self._optimizing.optimize(event))
+
+    @contextmanager
+    def _room_now(self, size: int) -> Iterator[None]:
+        """Room for so many bytes for as long as the context lasts. Raises Overloaded."""
+        if not self._room.take_now(size):
+            raise Overloaded(
+                "too many photos are in memory", limit="photo_bytes", retry_after_s=_ROOM_AGAIN_S
+            )
+        try:
+            yield
+        finally:
+            self._room.give_back(size)
 
     async def _job(self, config: pb.IndexPhotosConfig, field: str) -> IndexJob:
         name = parse_event(config.event, f"{field}.event")

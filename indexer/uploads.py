@@ -12,6 +12,8 @@ from common.errors import (
     InvalidArgument,
 )
 from common.photo import PhotoInfo
+from indexer.room import Share
+from indexer.turn import Turn
 
 MAX_CHUNK_BYTES = 1024 * 1024
 
@@ -27,6 +29,12 @@ class Header:
     content_length: int = 0
     sha256: bytes = b""
     error: FacePassError | None = None
+
+    def most_bytes(self, max_bytes: int) -> int:
+        """How many bytes of the photo are worth keeping: none of one that will be refused."""
+        if self.error is not None or self.content_length > max_bytes:
+            return 0
+        return self.content_length or max_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +67,12 @@ class _Assembly:
 
     def __post_init__(self) -> None:
         self.digest = hashlib.sha256()
+        self.most_bytes = self.header.most_bytes(self.max_bytes)
 
     def add(self, data: bytes) -> None:
         self.size += len(data)
         self.digest.update(data)
-        if self.size > self.max_bytes or self.header.error is not None:
+        if self.size > self.most_bytes:
             self.chunks.clear()
         else:
             self.chunks.append(data)
@@ -89,19 +98,30 @@ def whole(header: Header, content: bytes, max_bytes: int) -> Upload:
 
 
 async def assemble(
-    messages: AsyncIterator[Header | Chunk], max_bytes: int
+    messages: AsyncIterator[Header | Chunk], max_bytes: int, room: Share, turn: Turn
 ) -> AsyncIterator[Upload]:
     """Turn headers and chunks into photos; each header gives exactly one.
 
-    A photo of more than `max_bytes` is not kept in memory. Raises InvalidArgument, which ends the
-    stream, for a chunk without a header and for a chunk over MAX_CHUNK_BYTES.
+    Before a photo's first chunk is read, there must be room for all of it; a photo of more than
+    `max_bytes` is not kept in memory. The room for what was kept, and the turn, are the photo's
+    until it is answered. Raises InvalidArgument, which ends the stream, for a chunk without a
+    header and for a chunk over MAX_CHUNK_BYTES.
     """
     current: _Assembly | None = None
     sequence = 0
+
+    def finish(assembly: _Assembly, error: FacePassError | None = None) -> Upload:
+        upload = assembly.finish(error)
+        room.give_back(assembly.most_bytes - len(upload.content))
+        turn.begin()
+        return upload
+
     async for message in messages:
         if isinstance(message, Header):
             if current is not None:
-                yield current.finish(_incomplete())
+                yield finish(current, _incomplete())
+            with turn.ours():
+                await room.take(message.most_bytes(max_bytes))
             current = _Assembly(sequence, message, max_bytes)
             sequence += 1
             continue
@@ -109,12 +129,13 @@ async def assemble(
             raise InvalidArgument("chunk", "came before the header of a photo")
         if len(message.data) > MAX_CHUNK_BYTES:
             raise InvalidArgument("chunk.data", f"must be at most {MAX_CHUNK_BYTES} bytes")
+        turn.brought(len(message.data))
         current.add(message.data)
         if message.last:
-            yield current.finish()
+            yield finish(current)
             current = None
     if current is not None:
-        yield current.finish(_incomplete())
+        yield finish(current, _incomplete())
 
 
 def too_large(size: int, max_bytes: int) -> ImageTooLarge | None:

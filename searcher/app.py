@@ -10,10 +10,11 @@ from common.db.events import EventReader, PackRegistry
 from common.db.pool import open_database
 from common.metrics import Metrics
 from common.pool_metrics import observe_workload
+from common.rpc.admission import Admission, Gate, calls_for
 from common.rpc.server import RunningServer, serving
 from common.vision.types import Vision
 from searcher.compare import Compare
-from searcher.config import SearcherSettings
+from searcher.config import SearcherServerSettings, SearcherSettings
 from searcher.galleries import Galleries
 from searcher.probes import ProbeReader
 from searcher.search import Search
@@ -21,6 +22,11 @@ from searcher.service import SearcherServicer, tell
 from searcher.template_repository import TemplateRepository
 
 SERVICES = ("facepass.v1.Searcher",)
+
+
+def _admission(settings: SearcherServerSettings, vision: Vision, metrics: Metrics) -> Admission:
+    most = settings.max_searches or calls_for(vision.workload.workers)
+    return Admission(Gate("searches", most, metrics))
 
 
 @asynccontextmanager
@@ -55,6 +61,7 @@ async def running(
                 metrics,
                 SERVICES,
                 register,
+                _admission(settings.searcher, vision, metrics),
                 max_request_bytes=settings.limits.max_probe_bytes * settings.searcher.max_probes,
             ) as server,
         ):

@@ -57,7 +57,8 @@ def open_channel(
 
 
 def service_config() -> dict[str, object]:
-    """Return the gRPC service config: UNAVAILABLE is retried, on idempotent calls only."""
+    """Return the gRPC service config: on idempotent calls, UNAVAILABLE is tried again, and so is
+    RESOURCE_EXHAUSTED, after the time that the server asks for."""
     names = [
         {"service": service, "method": method}
         for service, methods in _IDEMPOTENT.items()
@@ -68,6 +69,6 @@ def service_config() -> dict[str, object]:
         "initialBackoff": "0.1s",
         "maxBackoff": "2s",
         "backoffMultiplier": 3,
-        "retryableStatusCodes": ["UNAVAILABLE"],
+        "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
     }
     return {"methodConfig": [{"name": names, "retryPolicy": policy}]}

@@ -1,31 +1,50 @@
-"""The one server interceptor: request id, errors as statuses, a log line and metrics for each
-call."""
+"""The one server interceptor: admission, request id, errors as statuses, a log line and metrics for
+each call."""
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any, TypeAlias, TypeVar
 from uuid import uuid4
 
 import grpc
+from google.protobuf.message import DecodeError
 
-from common.errors import FacePassError
+from common.errors import (
+    CallerIdle,
+    DeadlinePassed,
+    FacePassError,
+    InvalidArgument,
+    Overloaded,
+)
 from common.logs import request_id
 from common.metrics import Metrics
+from common.rpc.admission import Admission, Gate
 from common.rpc.status import code_of, grpc_status_of
 
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+A = TypeVar("A")
 REQUEST_ID_KEY = "x-request-id"
 _QUIET = ("/grpc.health.", "/grpc.reflection.")
+_REFUSALS = (Overloaded, DeadlinePassed, CallerIdle)
+"""Counted apart; in the log only where it is verbose: under overload there are many of them."""
 log = logging.getLogger(__name__)
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps every handler. Handlers raise FacePassError and know nothing of statuses."""
+    """Wraps every handler. Handlers raise FacePassError and know nothing of statuses.
 
-    def __init__(self, metrics: Metrics) -> None:
+    What is refused is refused before any of its request is read, and what is still on its way
+    takes no place from others.
+    """
+
+    def __init__(self, metrics: Metrics, admission: Admission, idle_timeout_s: float) -> None:
+        """idle_timeout_s: longest wait for a request, and for a caller to read an answer."""
         self._metrics = metrics
+        self._admission = admission
+        self._idle_timeout_s = idle_timeout_s
         self._handlers: dict[str, Any] = {}
 
     async def intercept_service(
@@ -38,50 +57,68 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             handler = await continuation(handler_call_details)
             if handler is None or method.startswith(_QUIET):
                 return handler
-            wrap = self._streaming if handler.response_streaming else self._single
+            wrap = self._stream if handler.request_streaming else self._single
             self._handlers[method] = wrap(handler, method)
         return self._handlers[method]
 
     def _single(self, handler: Any, method: str) -> Any:
-        inner = handler.stream_unary if handler.request_streaming else handler.unary_unary
+        """A unary call; to gRPC, a stream of requests of which one is read once we want it."""
+        gate = self._admission.gate(method)
 
-        async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            with self._observed(method, context) as call:
+        async def guarded(requests: AsyncIterator[bytes], context: Context) -> Any:
+            with self._observed(method, gate, context) as call:
                 try:
-                    return await inner(request, context)
+                    gate.check()
+                    received = await self._first(requests)
+                    with gate.admitted():
+                        request = _parsed(received, handler.request_deserializer)
+                        _check_deadline(context)
+                        return await handler.unary_unary(request, context)
                 except Exception as error:
                     await call.fail(error)
 
-        make = (
-            grpc.stream_unary_rpc_method_handler
-            if handler.request_streaming
-            else grpc.unary_unary_rpc_method_handler
-        )
-        return make(guarded, handler.request_deserializer, handler.response_serializer)
+        return grpc.stream_unary_rpc_method_handler(guarded, None, handler.response_serializer)
 
-    def _streaming(self, handler: Any, method: str) -> Any:
-        inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
+    def _stream(self, handler: Any, method: str) -> Any:
+        """A stream both ways, admitted when its first request has come."""
+        gate = self._admission.gate(method)
 
-        async def guarded(
-            request: Any, context: grpc.aio.ServicerContext[Any, Any]
-        ) -> AsyncIterator[Any]:
-            with self._observed(method, context) as call:
+        async def guarded(requests: AsyncIterator[Any], context: Context) -> None:
+            with self._observed(method, gate, context) as call:
                 try:
-                    async for response in inner(request, context):
-                        yield response
+                    gate.check()
+                    first = await self._first(requests)
+                    with gate.admitted():
+                        answers = handler.stream_stream(_chain(first, requests), context)
+                        async with aclosing(answers):
+                            async for answer in answers:
+                                await self._write(context, answer)
                 except Exception as error:
                     await call.fail(error)
 
-        make = (
-            grpc.stream_stream_rpc_method_handler
-            if handler.request_streaming
-            else grpc.unary_stream_rpc_method_handler
+        return grpc.stream_stream_rpc_method_handler(
+            guarded, handler.request_deserializer, handler.response_serializer
         )
-        return make(guarded, handler.request_deserializer, handler.response_serializer)
+
+    async def _first(self, requests: AsyncIterator[A]) -> A | None:
+        """The first request; None where there is none. Raises CallerIdle."""
+        try:
+            async with asyncio.timeout(self._idle_timeout_s):
+                return await anext(requests, None)
+        except TimeoutError:
+            raise CallerIdle(f"no request came within {self._idle_timeout_s:g} s") from None
+
+    async def _write(self, context: Context, answer: Any) -> None:
+        """Raises CallerIdle where the caller does not read."""
+        try:
+            async with asyncio.timeout(self._idle_timeout_s):
+                await context.write(answer)
+        except TimeoutError:
+            raise CallerIdle(f"no answer was read for {self._idle_timeout_s:g} s") from None
 
     @contextmanager
-    def _observed(self, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-        call = _Call(context)
+    def _observed(self, method: str, gate: Gate, context: Context) -> Iterator["_Call"]:
+        call = _Call(context, gate.name, self._metrics)
         token = request_id.set(_request_id(context))
         started = time.perf_counter()
         self._metrics.rpcs_in_flight.labels(method).inc()
@@ -93,7 +130,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         finally:
             elapsed_s = time.perf_counter() - started
             self._metrics.rpcs_in_flight.labels(method).dec()
-            self._metrics.rpc_seconds.labels(method).observe(elapsed_s)
+            if not call.refused:
+                self._metrics.rpc_seconds.labels(method).observe(elapsed_s)
             self._metrics.rpcs.labels(method, call.code.name).inc()
             # The answer goes first: its caller waits, the log does not.
             asyncio.get_running_loop().call_soon(call.log, method, elapsed_s)
@@ -103,17 +141,21 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 class _Call:
     """One call while it is served."""
 
-    def __init__(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    def __init__(self, context: Context, limit: str, metrics: Metrics) -> None:
         self._context = context
+        self._limit = limit
+        self._metrics = metrics
         self.code = grpc.StatusCode.OK
         self.reason = ""
+        self.refused = False
 
     def log(self, method: str, elapsed_s: float) -> None:
         """Write the call's line."""
         code = self.code.name
         ms = round(elapsed_s * 1000, 2)
         fields = {"method": method, "code": code, "reason": self.reason, "ms": ms}
-        log.info("%s %s", method, code, extra={"action": "rpc", **fields})
+        level = logging.DEBUG if self.refused else logging.INFO
+        log.log(level, "%s %s", method, code, extra={"action": "rpc", **fields})
 
     async def fail(self, error: Exception) -> None:
         """Answer the call with the error's status; never returns normally."""
@@ -123,12 +165,39 @@ class _Call:
         self.code = code_of(error)
         if isinstance(error, FacePassError):
             self.reason = error.reason
+            if isinstance(error, _REFUSALS):
+                self.refused = True
+                reason = error.metadata.get("limit", error.reason)
+                self._metrics.refusals.labels(self._limit, reason).inc()
         else:
             log.error("unexpected error", extra={"action": "unexpected_error"}, exc_info=error)
         await self._context.abort_with_status(grpc_status_of(error))
 
 
-def _request_id(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+def _parsed(received: bytes | None, parse: Callable[[bytes], Any]) -> Any:
+    """The request. Raises InvalidArgument."""
+    if received is None:
+        raise InvalidArgument("request", "is missing")
+    try:
+        return parse(received)
+    except DecodeError:
+        raise InvalidArgument("request", "is not a message of this method") from None
+
+
+async def _chain(first: A | None, others: AsyncIterator[A]) -> AsyncIterator[A]:
+    if first is not None:
+        yield first
+        async for other in others:
+            yield other
+
+
+def _check_deadline(context: Context) -> None:
+    remaining_s = context.time_remaining()
+    if remaining_s is not None and remaining_s <= 0:
+        raise DeadlinePassed("the deadline had passed before the work began")
+
+
+def _request_id(context: Context) -> str:
     for key, value in context.invocation_metadata() or ():
         if key == REQUEST_ID_KEY and isinstance(value, str) and 0 < len(value) <= 128:
             return value

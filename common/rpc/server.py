@@ -12,10 +12,14 @@ from grpc_reflection.v1alpha import reflection
 from common.config import MIB, ServerSettings
 from common.errors import SetupError
 from common.metrics import Metrics, metrics_endpoint
+from common.rpc.admission import Admission
 from common.rpc.interceptor import CallInterceptor
 
 log = logging.getLogger(__name__)
 _MAX_METADATA_BYTES = 16 * 1024
+_HANDSHAKE_MS = 10_000
+_NO_COMPRESSION = 1
+"""The bit of gRPC's `identity`: all other algorithms are answered UNIMPLEMENTED."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ async def serving(
     metrics: Metrics,
     services: Sequence[str],
     register: Callable[[grpc.aio.Server], None],
+    admission: Admission,
     *,
     max_request_bytes: int,
 ) -> AsyncIterator[RunningServer]:
@@ -41,8 +46,9 @@ async def serving(
     services: full names of the services that `register` adds. Raises SetupError when an address
     cannot be used.
     """
+    interceptor = CallInterceptor(metrics, admission, settings.idle_timeout_s)
     server = grpc.aio.server(
-        interceptors=[CallInterceptor(metrics)], options=_options(max_request_bytes)
+        interceptors=[interceptor], options=_options(settings, max_request_bytes)
     )
     register(server)
     status = health.aio.HealthServicer()
@@ -78,8 +84,14 @@ def _metrics(metrics: Metrics, listen: str) -> Iterator[int | None]:
         yield port
 
 
-def _options(max_request_bytes: int) -> list[tuple[str, int]]:
+def _options(settings: ServerSettings, max_request_bytes: int) -> list[tuple[str, int]]:
     return [
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        ("grpc.max_concurrent_streams", settings.calls_per_connection),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+        # A small message may inflate to as much as the largest; photos are compressed already.
+        ("grpc.per_message_decompression", 0),
+        ("grpc.compression_enabled_algorithms_bitset", _NO_COMPRESSION),
         ("grpc.max_receive_message_length", max_request_bytes + MIB),
         ("grpc.max_send_message_length", 64 * MIB),
         ("grpc.absolute_max_metadata_size", _MAX_METADATA_BYTES),

@@ -12,6 +12,8 @@ from grpc_status import rpc_status  # type: ignore[import-untyped]
 from common import errors
 
 DOMAIN = "facepass"
+_PUSHBACK = "grpc-retry-pushback-ms"
+"""Trailer that has gRPC's own clients wait before they try again."""
 
 STATUS: Mapping[type[BaseException], grpc.StatusCode] = {
     errors.InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
@@ -26,6 +28,8 @@ STATUS: Mapping[type[BaseException], grpc.StatusCode] = {
     errors.OperationCancelled: grpc.StatusCode.CANCELLED,
     errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.OutOfSpace: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.CallerIdle: grpc.StatusCode.UNAVAILABLE,
     errors.DatabaseUnavailable: grpc.StatusCode.UNAVAILABLE,
 }
 """Anything else is INTERNAL."""
@@ -61,6 +65,10 @@ def status_of(error: BaseException) -> status_pb2.Status:
 def grpc_status_of(error: BaseException) -> grpc.Status:
     """The error as what `context.abort_with_status` takes."""
     status: grpc.Status = rpc_status.to_status(status_of(error))
+    if isinstance(error, errors.Overloaded):
+        pushback = (_PUSHBACK, str(round(error.retry_after_s * 1000)))
+        trailers = (*status.trailing_metadata, pushback)
+        status = status._replace(trailing_metadata=trailers)  # type: ignore[attr-defined]
     return status
 
 

@@ -44,7 +44,9 @@ class Lanes(Generic[T]):
         if self._closed:
             raise ProcessingFailed(CLOSED)
         if len(self._urgent) >= self._size:
-            raise Overloaded("Too many images are waiting.", retry_after_s=retry_after_s)
+            raise Overloaded(
+                "Too many images are waiting.", limit="queue", retry_after_s=retry_after_s
+            )
         self._urgent.append(item)
         self._arrival.set()
 

@@ -44,7 +44,7 @@ def test_a_malformed_field_is_named() -> None:
 
 
 def test_overload_says_when_to_come_back() -> None:
-    error = rpc_error(errors.Overloaded("busy", retry_after_s=1.5))
+    error = rpc_error(errors.Overloaded("busy", limit="searches", retry_after_s=1.5))
     assert isinstance(error, ResourceExhausted)
     assert error.retry_after_s == pytest.approx(1.5)
     assert "2 s" in failure(error, "host:1")

@@ -55,7 +55,7 @@ async def test_a_slow_caller_makes_the_source_wait() -> None:
     for _ in range(20):
         await asyncio.sleep(0)
     assert taken <= 4
-    await results.aclose()  # type: ignore[attr-defined]
+    await results.aclose()
 
 
 async def test_an_error_ends_the_stream_and_cancels_the_rest() -> None:

@@ -57,6 +57,6 @@ def test_fields_and_waits_are_told() -> None:
     assert [(v.field, v.description) for v in bad.field_violations] == [
         ("event.ttl", "must be above 0")
     ]
-    retry = details(errors.Overloaded("full", retry_after_s=1.5))[1]
+    retry = details(errors.Overloaded("full", limit="searches", retry_after_s=1.5))[1]
     assert isinstance(retry, error_details_pb2.RetryInfo)
     assert retry.retry_delay == duration_pb2.Duration(seconds=1, nanos=500_000_000)

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from common.errors import InvalidArgument
 from common.photo import PhotoInfo
+from indexer.room import Room, shared
+from indexer.turn import taking_turns
 from indexer.uploads import MAX_CHUNK_BYTES, Chunk, Header, Upload, assemble, whole
 
 LIMIT = 200
@@ -22,7 +24,18 @@ def run(messages: Sequence[Header | Chunk], limit: int = LIMIT) -> list[Upload]:
             yield message
 
     async def collect() -> list[Upload]:
-        return [upload async for upload in assemble(source(), limit)]
+        room = Room(2 * limit)
+        uploads = []
+        async with taking_turns(60) as turn:
+            with shared(room, 2 * limit) as share:
+                async for upload in assemble(source(), limit, share, turn):
+                    # What is set aside for a photo that came is what was kept of it.
+                    assert room.taken == len(upload.content)
+                    share.give_back(len(upload.content))
+                    turn.end()
+                    uploads.append(upload)
+            assert room.taken == 0
+        return uploads
 
     return asyncio.run(collect())
 
