@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from itertools import count
 from uuid import uuid4
 
-from common.errors import DatabaseUnavailable
+from common.errors import DatabaseUnavailable, OutOfSpace
 from common.metrics import Metrics
 from common.names import EventName
 from indexer.repository import PhotoRepository
@@ -75,7 +75,7 @@ class PendingPhotos:
                 return
             try:
                 await self._repository.report_pending(event, self._server_id, pending)
-            except DatabaseUnavailable:
+            except (DatabaseUnavailable, OutOfSpace):
                 log.warning("pending not reported", extra={"action": "pending_not_reported"})
                 return
             self._reported[event] = pending

@@ -11,7 +11,7 @@ from google.longrunning import operations_pb2
 from common.config import ImageLimits
 from common.errors import FacePassError, InvalidArgument
 from common.event import Event
-from common.flow import map_unordered
+from common.flow import map_unordered, until
 from common.names import EventName, parse_event, parse_face, parse_photo, photo_id
 from common.paging import decode_token, encode_token, fingerprint, page_size
 from common.photo import Photo, PhotoInfo, PhotoState
@@ -24,6 +24,7 @@ from common.rpc.convert import (
     timestamp_to_domain,
     timestamp_to_wire,
 )
+from common.rpc.gate import Gate, stopping
 from common.rpc.status import status_of
 from common.vision.types import AnalyzeOptions, Detail, QualityFilter
 from indexer.config import IndexerServerSettings
@@ -50,6 +51,7 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         operations: OperationsServicer,
         settings: IndexerServerSettings,
         limits: ImageLimits,
+        gate: Gate,
     ) -> None:
         self._events = events
         self._photos = photos
@@ -58,6 +60,7 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         self._operations = operations
         self._settings = settings
         self._limits = limits
+        self._gate = gate
 
     async def IndexPhotos(
         self, requests: AsyncIterator[pb.IndexPhotosRequest], context: Context
@@ -66,7 +69,8 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         if first is None or first.WhichOneof("payload") != "config":
             raise InvalidArgument("config", "must be the first message of the stream")
         job = await self._job(first.config, "config")
-        uploads = assemble(_messages(requests), self._limits.max_photo_bytes)
+        arriving = assemble(_messages(requests), self._limits.max_photo_bytes)
+        uploads = until(self._gate.closing, arriving)
 
         async def index(upload: Upload) -> PhotoOutcome:
             return await self._indexing.index(job, upload)
@@ -75,6 +79,8 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
             yield pb.IndexPhotosResponse(
                 sequence=outcome.upload.sequence, result=_result(job.event.name, outcome)
             )
+        if self._gate.closing.is_set():
+            raise stopping()
 
     async def IndexPhoto(
         self, request: pb.IndexPhotoRequest, context: Context

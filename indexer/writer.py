@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from uuid import UUID
 
-from common.errors import DatabaseUnavailable, FacePassError
+from common.errors import DatabaseUnavailable, FacePassError, OutOfSpace
 from common.event import Event
 from common.metrics import Metrics
 from indexer.write_repository import PhotoWrite, WriteRepository, Written
@@ -60,7 +60,7 @@ class PhotoWriter:
         started = perf_counter()
         try:
             outcomes = await self._repository.write(event, [w.write for w in batch])
-        except DatabaseUnavailable as error:
+        except (DatabaseUnavailable, OutOfSpace) as error:
             _fail(batch, error)
         except Exception as error:
             if len(batch) == 1:

@@ -121,3 +121,7 @@ SELECT face_no FROM tombstone WHERE event_id = $1 AND version > $2;
 -- delete_faces --
 -- $1 event_id, $2 face numbers.
 DELETE FROM {faces} WHERE event_id = $1 AND face_no = ANY ($2::int[]);
+
+-- sign_of_life --
+-- No parameters.
+SELECT 1;

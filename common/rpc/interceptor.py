@@ -14,6 +14,7 @@ import grpc
 from common.errors import FacePassError
 from common.logs import request_id
 from common.metrics import Metrics
+from common.rpc.gate import Gate
 from common.rpc.status import code_of, grpc_status_of
 
 REQUEST_ID_KEY = "x-request-id"
@@ -24,8 +25,9 @@ log = logging.getLogger(__name__)
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every handler. Handlers raise FacePassError and know nothing of statuses."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, gate: Gate) -> None:
         self._metrics = metrics
+        self._gate = gate
         self._handlers: dict[str, Any] = {}
 
     async def intercept_service(
@@ -34,6 +36,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         method = handler_call_details.method
+        refusing = self._gate.refusing_handler()
+        if refusing is not None and not method.startswith(_QUIET):
+            return refusing
         if method not in self._handlers:
             handler = await continuation(handler_call_details)
             if handler is None or method.startswith(_QUIET):
@@ -85,6 +90,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         token = request_id.set(_request_id(context))
         started = time.perf_counter()
         self._metrics.rpcs_in_flight.labels(method).inc()
+        self._gate.enter()
         try:
             yield call
         except asyncio.CancelledError:
@@ -92,6 +98,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             raise
         finally:
             elapsed_s = time.perf_counter() - started
+            self._gate.leave()
             self._metrics.rpcs_in_flight.labels(method).dec()
             self._metrics.rpc_seconds.labels(method).observe(elapsed_s)
             self._metrics.rpcs.labels(method, call.code.name).inc()

@@ -1,5 +1,6 @@
 """Building, starting and stopping a gRPC server with health and reflection."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -12,10 +13,15 @@ from grpc_reflection.v1alpha import reflection
 from common.config import MIB, ServerSettings
 from common.errors import SetupError
 from common.metrics import Metrics, metrics_endpoint
+from common.rpc.gate import Gate
 from common.rpc.interceptor import CallInterceptor
 
 log = logging.getLogger(__name__)
 _MAX_METADATA_BYTES = 16 * 1024
+_TELL_S = 0.25
+"""Whoever watches health hears of the end before the first call is refused."""
+_LAST_WORDS_S = 0.5
+"""For answers that are on their way when the last call has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,24 +33,75 @@ class RunningServer:
     metrics_port: int | None
 
 
-@asynccontextmanager
-async def serving(
-    settings: ServerSettings,
-    metrics: Metrics,
-    services: Sequence[str],
-    register: Callable[[grpc.aio.Server], None],
-    *,
-    max_request_bytes: int,
-) -> AsyncIterator[RunningServer]:
-    """Serve for as long as the context lasts; on leaving, tell health first, then let calls finish.
+class Listening:
+    """A gRPC server from its first moment, when nothing but health answers, to its end."""
 
-    services: full names of the services that `register` adds. Raises SetupError when an address
+    def __init__(
+        self,
+        server: grpc.aio.Server,
+        status: health.aio.HealthServicer,
+        gate: Gate,
+        services: Sequence[str],
+        running: RunningServer,
+        metrics: Metrics,
+        grace_s: float,
+    ) -> None:
+        self._server = server
+        self._status = status
+        self._services = services
+        self._grace_s = grace_s
+        self._open = False
+        self.gate = gate
+        self.running = running
+        self.metrics = metrics
+
+    @asynccontextmanager
+    async def serving(self, register: Callable[[grpc.aio.Server], None]) -> AsyncIterator[None]:
+        """Serve what `register` adds for as long as the context lasts; on leaving, `stop`."""
+        # grpc.aio looks handlers up at each call, and the gate let none by until now.
+        register(self._server)
+        self.gate.open()
+        self._open = True
+        await self.set_ready(True)
+        about = {"port": self.running.port, "services": list(self._services)}
+        log.info("serving", extra={"action": "serving", **about})
+        try:
+            yield
+        finally:
+            await self.stop()
+
+    async def set_ready(self, ready: bool) -> None:
+        """Say whether calls would succeed. That the process lives, the service "" says."""
+        for name in self._services:
+            await self._status.set(name, _told(ready))
+
+    async def stop(self) -> None:
+        """Tell health, refuse what comes, let what is in flight finish as long as the grace lasts,
+        and end. Whoever asks a second time does not wait."""
+        grace_s, self._grace_s = self._grace_s, 0.0
+        await self._status.enter_graceful_shutdown()
+        if self._open and grace_s:
+            await asyncio.sleep(_TELL_S)
+        self._open = False
+        self.gate.close()
+        # Not left to `stop`, which cuts off calls that end by an error (grpc/grpc#37239).
+        finished = await self.gate.emptied(grace_s)
+        await self._server.stop(_LAST_WORDS_S if finished and grace_s else None)
+
+
+@asynccontextmanager
+async def listening(
+    settings: ServerSettings, metrics: Metrics, services: Sequence[str], *, max_request_bytes: int
+) -> AsyncIterator[Listening]:
+    """Listen for as long as the context lasts; calls are refused but inside `Listening.serving`.
+
+    services: full names of the services that will be served. Raises SetupError when an address
     cannot be used.
     """
+    gate = Gate()
     server = grpc.aio.server(
-        interceptors=[CallInterceptor(metrics)], options=_options(max_request_bytes)
+        interceptors=[CallInterceptor(metrics, gate)], options=_options(max_request_bytes)
     )
-    register(server)
     status = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     names = [*services, health.SERVICE_NAME, reflection.SERVICE_NAME]
@@ -56,16 +113,22 @@ async def serving(
             f"cannot listen on {settings.listen}: taken, or not an address of this machine"
         ) from error
     with _metrics(metrics, settings.metrics_listen) as metrics_port:
+        running = RunningServer(port, metrics_port)
+        grace_s = settings.shutdown_grace_s
+        listens = Listening(server, status, gate, services, running, metrics, grace_s)
+        await status.set("", _told(True))
+        await listens.set_ready(False)
         await server.start()
-        for name in ("", *services):
-            await status.set(name, health_pb2.HealthCheckResponse.SERVING)
-        log.info("serving", extra={"action": "serving", "port": port, "services": list(services)})
         try:
-            yield RunningServer(port, metrics_port)
+            yield listens
         finally:
-            await status.enter_graceful_shutdown()
-            await server.stop(settings.shutdown_grace_s)
+            await listens.stop()
             log.info("stopped", extra={"action": "stopped", "services": list(services)})
+
+
+def _told(serving: bool) -> int:
+    states = health_pb2.HealthCheckResponse
+    return int(states.SERVING if serving else states.NOT_SERVING)
 
 
 @contextmanager

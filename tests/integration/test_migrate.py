@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from common.config import DatabaseSettings
 from common.db.migrate import migrate, migrations_dir, read_migrations
-from common.db.pool import open_database
+from common.db.opening import open_database
 from common.errors import SetupError
 from standalone.embedded import EmbeddedPostgres, Role
 
