@@ -76,7 +76,8 @@ async def serving(
         events = EventRepository(database, reader)
         operations = OperationRepository(database)
         photos = PhotoRepository(database, reader)
-        writer = PhotoWriter(WriteRepository(database, reader, pack), metrics)
+        settle_s = 2 * settings.database.acquire_timeout_s
+        writer = PhotoWriter(WriteRepository(database, reader, pack, settle_s), metrics)
         pending = PendingPhotos(photos, metrics)
         space = Space(settings.storage, SpaceRepository(database), metrics)
         indexing = PhotoIndexing(vision, photos, writer, pending, space, metrics)

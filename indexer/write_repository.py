@@ -29,7 +29,6 @@ from indexer.repository import advance, forget, photos_with_faces
 
 SQL = load_queries("indexer")
 log = logging.getLogger(__name__)
-_SETTLE_S = 20.0
 _PAUSE_S = 0.25
 PHOTO_COLUMNS = (
     "event_id", "photo_no", "photo_id", "state", "sha256", "size_bytes", "width", "height",
@@ -117,10 +116,14 @@ class _Batch:
 class WriteRepository:
     """Commits photos."""
 
-    def __init__(self, database: Database, reader: EventReader, pack: StoredPack) -> None:
+    def __init__(
+        self, database: Database, reader: EventReader, pack: StoredPack, settle_s: float = 10.0
+    ) -> None:
+        """settle_s: longest wait for a database that went away before it confirmed a commit."""
         self._database = database
         self._reader = reader
         self._pack = pack
+        self._settle_s = settle_s
 
     async def write(
         self, event: Event, writes: Sequence[PhotoWrite]
@@ -149,7 +152,7 @@ class WriteRepository:
         final: either the photos are there, in the version that it wrote, or nothing of it is, and
         they are written now.
         """
-        until = monotonic() + _SETTLE_S
+        until = monotonic() + self._settle_s
         while True:
             try:
                 return await self._write(event, writes, unconfirmed)

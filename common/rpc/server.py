@@ -18,8 +18,6 @@ from common.rpc.interceptor import CallInterceptor
 
 log = logging.getLogger(__name__)
 _MAX_METADATA_BYTES = 16 * 1024
-_TELL_S = 0.25
-"""Whoever watches health hears of the end before the first call is refused."""
 _LAST_WORDS_S = 0.5
 """For answers that are on their way when the last call has ended."""
 
@@ -44,12 +42,13 @@ class Listening:
         services: Sequence[str],
         running: RunningServer,
         metrics: Metrics,
-        grace_s: float,
+        settings: ServerSettings,
     ) -> None:
         self._server = server
         self._status = status
         self._services = services
-        self._grace_s = grace_s
+        self._grace_s = settings.shutdown_grace_s
+        self._notice_s = settings.shutdown_notice_s
         self._open = False
         self.gate = gate
         self.running = running
@@ -79,13 +78,15 @@ class Listening:
         """Tell health, refuse what comes, let what is in flight finish as long as the grace lasts,
         and end. Whoever asks a second time does not wait."""
         grace_s, self._grace_s = self._grace_s, 0.0
-        await self._status.enter_graceful_shutdown()
-        if self._open and grace_s:
-            await asyncio.sleep(_TELL_S)
+        notice_s = self._notice_s if self._open and grace_s else 0.0
         self._open = False
+        await self._status.enter_graceful_shutdown()
+        await asyncio.sleep(notice_s)
         self.gate.close()
         # Not left to `stop`, which cuts off calls that end by an error (grpc/grpc#37239).
         finished = await self.gate.emptied(grace_s)
+        # Whoever was answered just now, and calls again, hears why that is in vain.
+        await asyncio.sleep(notice_s)
         await self._server.stop(_LAST_WORDS_S if finished and grace_s else None)
 
 
@@ -114,8 +115,7 @@ async def listening(
         ) from error
     with _metrics(metrics, settings.metrics_listen) as metrics_port:
         running = RunningServer(port, metrics_port)
-        grace_s = settings.shutdown_grace_s
-        listens = Listening(server, status, gate, services, running, metrics, grace_s)
+        listens = Listening(server, status, gate, services, running, metrics, settings)
         await status.set("", _told(True))
         await listens.set_ready(False)
         await server.start()
