@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
 from uuid import UUID
@@ -11,6 +12,7 @@ from common.event import Event
 from common.metrics import Metrics
 from indexer.write_repository import PhotoWrite, WriteRepository, Written
 
+_FINISH_S = 10.0
 Outcome = Written | FacePassError
 
 
@@ -46,8 +48,11 @@ class PhotoWriter:
         return await waiting.future
 
     async def finish(self) -> None:
-        """Wait until everything that was handed in is committed."""
-        await asyncio.gather(*self._commits, return_exceptions=True)
+        """Wait until everything that was handed in is committed, or the database has had its time
+        for it. All callers are gone by now, unanswered."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FINISH_S):
+                await asyncio.gather(*self._commits, return_exceptions=True)
 
     async def _drain(self, event: Event, lane: deque[_Waiting]) -> None:
         try:

@@ -11,7 +11,7 @@ import indexer.app
 import searcher.app
 from common.config import CommonSettings, DatabaseSettings
 from common.db.migrate import migrate
-from common.db.opening import open_database
+from common.db.opening import migrate_patiently, open_database
 from common.errors import SetupError
 from common.rpc.server import Listening
 from common.vision.workers import WorkerPool
@@ -44,7 +44,7 @@ async def serve_standalone(
             overrides = {**overrides, **_embedded_settings(postgres, overrides)}
             settings = read_settings(IndexerSettings, overrides)
             search_settings = read_settings(SearcherSettings, overrides)
-        await run_migrations(settings.database)
+        await run_migrations(settings.database, patient=postgres is None)
         pool = await stack.enter_async_context(
             _workers(settings, selfie_workers=settings.engine.selfie_workers)
         )
@@ -99,11 +99,14 @@ async def serve_searcher(overrides: Overrides, ready_file: Path | None = None) -
                 await asyncio.Event().wait()
 
 
-async def run_migrations(settings: DatabaseSettings) -> list[str]:
-    """Bring the database up to date as the role that owns it; returns what was applied."""
+async def run_migrations(settings: DatabaseSettings, *, patient: bool = False) -> list[str]:
+    """Bring the database up to date as the role that owns it; returns what was applied.
+
+    patient: wait for a Postgres that is away.
+    """
     require_dsn(settings)
     dsn = settings.migration_dsn.get_secret_value() or settings.dsn.get_secret_value()
-    applied = await migrate(dsn)
+    applied = await (migrate_patiently(dsn) if patient else migrate(dsn))
     for name in applied:
         log.info("migration applied", extra={"action": "migration_applied", "migration": name})
     return applied

@@ -12,7 +12,7 @@ import asyncpg
 
 from common.config import DatabaseSettings
 from common.db.codec import register_codecs
-from common.db.migrate import pending_migrations
+from common.db.migrate import migrate, pending_migrations
 from common.db.pool import Database
 from common.errors import DatabaseUnavailable, SetupError
 
@@ -77,6 +77,20 @@ async def open_database(
         await _close(pool)
 
 
+async def migrate_patiently(dsn: str) -> list[str]:
+    """`migrate`, once Postgres is there. Raises SetupError for what waiting cannot mend."""
+
+    async def attempt() -> list[str]:
+        try:
+            return await migrate(dsn)
+        except SetupError as error:
+            if _may_come(error.__cause__):
+                raise DatabaseUnavailable(error.message) from error
+            raise
+
+    return await patiently(attempt)
+
+
 async def patiently(work: Callable[[], Awaitable[T]]) -> T:
     """Do `work`, again and again while the database is away, so it must be safe to repeat."""
     pause_s = _FIRST_PAUSE_S
@@ -109,7 +123,7 @@ async def _require_usable(pool: asyncpg.Pool, settings: DatabaseSettings, *, pat
         raise SetupError(f"the database lacks {names}: run `facepass-server migrate`")
 
 
-def _may_come(error: Exception) -> bool:
+def _may_come(error: BaseException | None) -> bool:
     """Whether Postgres is away, and not something wrong with how we call on it."""
     return isinstance(error, _NOT_THERE_YET) and not isinstance(error, ssl.SSLError)
 

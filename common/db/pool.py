@@ -147,7 +147,7 @@ class Database:
             connection = await self._pool.acquire(timeout=self._acquire_timeout_s)
             try:
                 transaction = connection.transaction(isolation=isolation, readonly=readonly)
-                await transaction.start()
+                await _begin(connection, transaction)
                 try:
                     yield connection
                 except BaseException:
@@ -158,6 +158,14 @@ class Database:
                 await self._release(connection)
         except _AWAY as error:
             raise _ours(error) from error
+
+
+async def _begin(connection: asyncpg.Connection, transaction: Transaction) -> None:
+    try:
+        await transaction.start()
+    except BaseException:
+        _discard(connection)
+        raise
 
 
 async def _roll_back(connection: asyncpg.Connection, transaction: Transaction) -> None:

@@ -81,13 +81,20 @@ class Listening:
         notice_s = self._notice_s if self._open and grace_s else 0.0
         self._open = False
         await self._status.enter_graceful_shutdown()
+        finished = False
+        try:
+            finished = await self._drained(grace_s, notice_s)
+        finally:
+            await self._server.stop(_LAST_WORDS_S if finished and grace_s else None)
+
+    async def _drained(self, grace_s: float, notice_s: float) -> bool:
         await asyncio.sleep(notice_s)
         self.gate.close()
         # Not left to `stop`, which cuts off calls that end by an error (grpc/grpc#37239).
         finished = await self.gate.emptied(grace_s)
         # Whoever was answered just now, and calls again, hears why that is in vain.
         await asyncio.sleep(notice_s)
-        await self._server.stop(_LAST_WORDS_S if finished and grace_s else None)
+        return finished
 
 
 @asynccontextmanager

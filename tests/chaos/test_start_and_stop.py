@@ -31,7 +31,7 @@ from fault_load import (
 )
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_status import rpc_status
+from grpc_status import rpc_status  # type: ignore[import-untyped]
 from server_process import ServerProcess
 
 from common.db.migrate import migrate
