@@ -17,6 +17,15 @@ _BACK = 0.05
 """How much more room there must be for photos to be taken again: a share of the volume, or of the
 database's limit."""
 
+_TOO_FULL = (
+    "the disk of the database is nearly full; free space on it, or delete events, and send the "
+    "photo again"
+)
+_TOO_LARGE = (
+    "the database has grown to its limit; raise FACEPASS_STORAGE__MAX_DATABASE_BYTES, or delete "
+    "events, and send the photo again"
+)
+
 
 class Space:
     """Watches the volume and the size of the database."""
@@ -62,8 +71,10 @@ class Space:
         now = self._volume_full or self._database_full
         self._metrics.ingest_refused.set(int(bool(now)))
         if bool(now) != bool(before):
-            told = f"photos are refused: {now}" if now else "photos are taken again"
-            log.error(told, extra={"action": "ingest_refused" if now else "ingest_resumed"})
+            if now:
+                log.error("photos are refused: %s", now, extra={"action": "ingest_refused"})
+            else:
+                log.info("photos are taken again", extra={"action": "ingest_resumed"})
 
     async def _of_volume(self) -> str:
         settings = self._settings
@@ -89,13 +100,3 @@ class Space:
         if self._database_full:
             most = int(most * (1 - _BACK))
         return _TOO_LARGE if size > most else ""
-
-
-_TOO_FULL = (
-    "the disk of the database is nearly full; free space on it, or delete events, and send the "
-    "photo again"
-)
-_TOO_LARGE = (
-    "the database has grown to its limit; raise FACEPASS_STORAGE__MAX_DATABASE_BYTES, or delete "
-    "events, and send the photo again"
-)

@@ -87,7 +87,7 @@ async def fill_up(stubs: Stubs, volume: Path, account: Account, long: bool) -> t
     refused, and how much was free when they were taken again."""
     ballast = Ballast(volume)
     ballast.leave(LEAST_SHARE + 0.01)
-    await asyncio.sleep(5 if long else 1.5)
+    await asyncio.sleep(5 if long else 0.5)
     assert "INDEXED" in account.codes
     ballast.leave(LEAST_SHARE - 0.01)
     await until_told(stubs, "RESOURCE_EXHAUSTED", 10)
@@ -95,7 +95,7 @@ async def fill_up(stubs: Stubs, volume: Path, account: Account, long: bool) -> t
     name = "events/gala/photos/first"
     await stubs.indexer.DeletePhoto(indexer_pb2.DeletePhotoRequest(name=name))
     ballast.leave(0.0)
-    await asyncio.sleep(30 if long else 2)
+    await asyncio.sleep(30 if long else 1)
     ballast.leave(LEAST_SHARE + 0.02)
     await asyncio.sleep(2.5)
     await until_told(stubs, "RESOURCE_EXHAUSTED", 0.5)
@@ -124,6 +124,9 @@ async def test_the_volume_fills_up(volume: Path, figure: Callable[..., None], lo
             load = Load(stubs, DEADLINE_S)
             async with load.going_on() as account:
                 full, resumed = await fill_up(stubs, volume, account, long)
+        postgres = EmbeddedPostgres(data)
+        postgres.attach()
+        counts = await settle_account(account, postgres.owner_dsn)
         server.tell(signal.SIGTERM)
         assert await server.ended(60) == 0
     finally:
@@ -133,12 +136,6 @@ async def test_the_volume_fills_up(volume: Path, figure: Callable[..., None], lo
     assert set(account.codes) <= {"INDEXED", "RESOURCE_EXHAUSTED", "FAILED RESOURCE_EXHAUSTED"}
     logs = "".join(path.read_text() for path in (data / "logs").glob("postgres-*.log"))
     assert "PANIC" not in logs and "received fast shutdown request" in logs
-    postgres = EmbeddedPostgres(data)
-    await asyncio.to_thread(postgres.start)
-    try:
-        counts = await settle_account(account, postgres.owner_dsn)
-    finally:
-        await asyncio.to_thread(postgres.stop)
     figure(
         "Disk full",
         done="the volume of the data is filled past the limit, to the last byte, and freed again",
