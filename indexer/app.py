@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-import grpc
 from facepass.v1 import events_pb2_grpc, indexer_pb2_grpc
 from google.longrunning import operations_pb2_grpc
 
@@ -13,7 +12,7 @@ from common.db.watch import DatabaseWatch
 from common.event import StoredPack
 from common.metrics import Metrics
 from common.pool_metrics import observe_workload
-from common.rpc.server import Listening, RunningServer
+from common.rpc.server import Listening, RunningServer, Services
 from common.rpc.server import listening as listen
 from common.vision.types import Vision
 from indexer.config import IndexerSettings
@@ -33,7 +32,13 @@ from indexer.space_repository import SpaceRepository
 from indexer.write_repository import WriteRepository
 from indexer.writer import PhotoWriter
 
-SERVICES = ("facepass.v1.Events", "facepass.v1.Indexer", "google.longrunning.Operations")
+EVENTS, INDEXER = "facepass.v1.Events", "facepass.v1.Indexer"
+OPERATIONS = "google.longrunning.Operations"
+SERVICES: Services = {
+    EVENTS: events_pb2_grpc.add_EventsServicer_to_server,
+    INDEXER: indexer_pb2_grpc.add_IndexerServicer_to_server,
+    OPERATIONS: operations_pb2_grpc.add_OperationsServicer_to_server,
+}
 
 
 def listening(settings: IndexerSettings) -> AbstractAsyncContextManager[Listening]:
@@ -93,18 +98,16 @@ async def serving(
             settings.limits,
             server.gate,
         )
-
-        def register(server: grpc.aio.Server) -> None:
-            events_servicer = EventsServicer(events, operations)
-            events_pb2_grpc.add_EventsServicer_to_server(events_servicer, server)
-            indexer_pb2_grpc.add_IndexerServicer_to_server(servicer, server)
-            operations_pb2_grpc.add_OperationsServicer_to_server(operations_servicer, server)
-
+        servicers = {
+            EVENTS: EventsServicer(events, operations),
+            INDEXER: servicer,
+            OPERATIONS: operations_servicer,
+        }
         watch = DatabaseWatch(settings.database, database, server.set_ready, metrics)
         async with (
             pending.reporting(),
             space.watching(),
-            server.serving(register),
+            server.serving(servicers),
             watch.watching(),
         ):
             yield

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-import grpc
 from facepass.v1 import searcher_pb2_grpc
 
 from common.db.events import EventReader, PackRegistry
@@ -11,7 +10,7 @@ from common.db.opening import open_database
 from common.db.watch import DatabaseWatch
 from common.metrics import Metrics
 from common.pool_metrics import observe_workload
-from common.rpc.server import Listening, RunningServer
+from common.rpc.server import Listening, RunningServer, Services
 from common.rpc.server import listening as listen
 from common.vision.types import Vision
 from searcher.compare import Compare
@@ -22,7 +21,8 @@ from searcher.search import Search
 from searcher.service import SearcherServicer
 from searcher.template_repository import TemplateRepository
 
-SERVICES = ("facepass.v1.Searcher",)
+SEARCHER = "facepass.v1.Searcher"
+SERVICES: Services = {SEARCHER: searcher_pb2_grpc.add_SearcherServicer_to_server}
 
 
 def listening(settings: SearcherSettings) -> AbstractAsyncContextManager[Listening]:
@@ -70,10 +70,6 @@ async def serving(
             probes,
             settings.searcher,
         )
-
-        def register(server: grpc.aio.Server) -> None:
-            searcher_pb2_grpc.add_SearcherServicer_to_server(servicer, server)
-
         watch = DatabaseWatch(settings.database, database, server.set_ready, metrics)
-        async with galleries.running(), server.serving(register), watch.watching():
+        async with galleries.running(), server.serving({SEARCHER: servicer}), watch.watching():
             yield

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -31,6 +32,23 @@ class RunningServer:
     metrics_port: int | None
 
 
+Services: TypeAlias = Mapping[str, Callable[[Any, grpc.aio.Server], None]]
+"""The generated function that adds a servicer to a server, by the service's full name."""
+
+
+class _Later:
+    """Stands for a servicer that is made once the server listens, which a server must know before.
+
+    No call comes by the gate earlier.
+    """
+
+    def __init__(self) -> None:
+        self.servicer: object = None
+
+    def __getattr__(self, method: str) -> Callable[[Any, Any], Any]:
+        return lambda request, context: getattr(self.servicer, method)(request, context)
+
+
 class Listening:
     """A gRPC server from its first moment, when nothing but health answers, to its end."""
 
@@ -39,14 +57,14 @@ class Listening:
         server: grpc.aio.Server,
         status: health.aio.HealthServicer,
         gate: Gate,
-        services: Sequence[str],
+        servicers: Mapping[str, "_Later"],
         running: RunningServer,
         metrics: Metrics,
         settings: ServerSettings,
     ) -> None:
         self._server = server
         self._status = status
-        self._services = services
+        self._servicers = servicers
         self._grace_s = settings.shutdown_grace_s
         self._notice_s = settings.shutdown_notice_s
         self._open = False
@@ -55,14 +73,17 @@ class Listening:
         self.metrics = metrics
 
     @asynccontextmanager
-    async def serving(self, register: Callable[[grpc.aio.Server], None]) -> AsyncIterator[None]:
-        """Serve what `register` adds for as long as the context lasts; on leaving, `stop`."""
-        # grpc.aio looks handlers up at each call, and the gate let none by until now.
-        register(self._server)
+    async def serving(self, servicers: Mapping[str, object]) -> AsyncIterator[None]:
+        """Serve for as long as the context lasts; on leaving, `stop`.
+
+        servicers: one for each service, by its full name.
+        """
+        for name, later in self._servicers.items():
+            later.servicer = servicers[name]
         self.gate.open()
         self._open = True
         await self.set_ready(True)
-        about = {"port": self.running.port, "services": list(self._services)}
+        about = {"port": self.running.port, "services": list(self._servicers)}
         log.info("serving", extra={"action": "serving", **about})
         try:
             yield
@@ -71,7 +92,7 @@ class Listening:
 
     async def set_ready(self, ready: bool) -> None:
         """Say whether calls would succeed. That the process lives, the service "" says."""
-        for name in self._services:
+        for name in self._servicers:
             await self._status.set(name, _told(ready))
 
     async def stop(self) -> None:
@@ -99,17 +120,19 @@ class Listening:
 
 @asynccontextmanager
 async def listening(
-    settings: ServerSettings, metrics: Metrics, services: Sequence[str], *, max_request_bytes: int
+    settings: ServerSettings, metrics: Metrics, services: Services, *, max_request_bytes: int
 ) -> AsyncIterator[Listening]:
     """Listen for as long as the context lasts; calls are refused but inside `Listening.serving`.
 
-    services: full names of the services that will be served. Raises SetupError when an address
-    cannot be used.
+    Raises SetupError when an address cannot be used.
     """
     gate = Gate()
     server = grpc.aio.server(
         interceptors=[CallInterceptor(metrics, gate)], options=_options(max_request_bytes)
     )
+    servicers = {name: _Later() for name in services}
+    for name, add in services.items():
+        add(servicers[name], server)
     status = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     names = [*services, health.SERVICE_NAME, reflection.SERVICE_NAME]
@@ -122,7 +145,7 @@ async def listening(
         ) from error
     with _metrics(metrics, settings.metrics_listen) as metrics_port:
         running = RunningServer(port, metrics_port)
-        listens = Listening(server, status, gate, services, running, metrics, settings)
+        listens = Listening(server, status, gate, servicers, running, metrics, settings)
         await status.set("", _told(True))
         await listens.set_ready(False)
         await server.start()
