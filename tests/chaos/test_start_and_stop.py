@@ -33,8 +33,8 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 from server_process import ServerProcess
+from tcp_proxy import Proxy
 
-from common.db.migrate import migrate
 from common.vision.fake_photos import Command, fake_photo
 from standalone.embedded import EmbeddedPostgres
 
@@ -217,15 +217,14 @@ async def refused_with(address: str) -> AsyncIterator[list[str]]:
 
 
 async def test_separate_servers_start_first_and_are_told_to_stop(
-    folder: Path, figure: Callable[..., None], long: bool
+    folder: Path, database: Any, figure: Callable[..., None], long: bool
 ) -> None:
-    postgres = EmbeddedPostgres(folder / "data")
-    await asyncio.to_thread(postgres.start)
-    await migrate(postgres.owner_dsn)
-    await asyncio.to_thread(postgres.stop)
+    proxy = Proxy(database.server_dsn)
+    await proxy.up()
+    await proxy.down()
     addresses = {name: f"127.0.0.1:{free_port()}" for name in ("indexer", "searcher")}
     health = [(addresses["indexer"], INDEXER), (addresses["searcher"], SEARCHER)]
-    dsn = {"FACEPASS_DATABASE__DSN": postgres.server_dsn}
+    dsn = {"FACEPASS_DATABASE__DSN": proxy.dsn}
     servers = [
         ServerProcess(folder, name, f"--{name}-listen={address}", **dsn)
         for name, address in addresses.items()
@@ -245,11 +244,11 @@ async def test_separate_servers_start_first_and_are_told_to_stop(
             await health_becomes(address, "", SERVING, 5)
         async with refused_with(addresses["searcher"]) as reasons:
             assert reasons == ["STARTING"]
-        await asyncio.to_thread(postgres.start)
+        await proxy.up()
         started_s = await become(SERVING, 60)
-        await asyncio.to_thread(postgres.stop)
+        await proxy.down()
         lost_s = await become(NOT_SERVING, 5)
-        await asyncio.to_thread(postgres.start)
+        await proxy.up()
         back_s = await become(SERVING, 10)
         seen = await told_to_stop(
             addresses["indexer"], addresses["searcher"], stop, 10 if long else 1.5
@@ -257,14 +256,14 @@ async def test_separate_servers_start_first_and_are_told_to_stop(
         assert [await server.ended(GRACE_S) for server in servers] == [0, 0]
         assert "Traceback" not in "".join(server.output() for server in servers)
         assert_orderly(seen)
-        counts = await settle_account(seen.account, postgres.owner_dsn)
+        counts = await settle_account(seen.account, database.owner_dsn)
     finally:
         for server in servers:
             server.end()
-        await asyncio.to_thread(postgres.stop)
+        await proxy.close()
     figure(
-        "Database started after the servers, and restarted",
-        done="both servers are started first; Postgres comes, goes and comes again",
+        "Database there after the servers, gone and back",
+        done="both servers are started first; the database comes, goes and comes again",
         serving_after_s=started_s,
         not_serving_after_s=lost_s,
         serving_again_after_s=back_s,
