@@ -31,6 +31,8 @@ STATUS: Mapping[type[BaseException], grpc.StatusCode] = {
     errors.DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.CallerIdle: grpc.StatusCode.UNAVAILABLE,
     errors.DatabaseUnavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.Starting: grpc.StatusCode.UNAVAILABLE,
+    errors.ShuttingDown: grpc.StatusCode.UNAVAILABLE,
 }
 """Anything else is INTERNAL."""
 

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import searcher.app
 from common.db.events import EventReader, PackRegistry
-from common.db.pool import open_database
+from common.db.opening import open_database
 from common.metrics import Metrics
 from common.names import EventName
 from common.vision.fake_engine import FakeEngine
