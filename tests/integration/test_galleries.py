@@ -68,7 +68,9 @@ def photos(response: pb.SearchResponse) -> list[str]:
 
 def with_memory(memory_bytes: int) -> SearcherSettings:
     return SearcherSettings(
-        searcher=SearcherServerSettings(listen="127.0.0.1:0", metrics_listen="127.0.0.1:0"),
+        searcher=SearcherServerSettings(
+            listen="127.0.0.1:0", metrics_listen="127.0.0.1:0", max_searches=60
+        ),
         gallery=GallerySettings(memory_bytes=memory_bytes),
     )
 
