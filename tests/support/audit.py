@@ -52,6 +52,7 @@ class Audit:
         """What to tell of them."""
         return {
             "photos_acknowledged": sum(audit.acknowledged for audit in audits),
+            "without_an_answer": sum(audit.unknown for audit in audits),
             "lost": sum(audit.lost for audit in audits),
             "twice": sum(audit.twice for audit in audits),
             "orphan_faces": sum(audit.orphans for audit in audits),
