@@ -134,7 +134,8 @@ class Audit:
             async with gate:
                 if story.must_be_there:
                     self._expect(f"{photo_id} is listed {ids[photo_id]} times", ids[photo_id] == 1)
-                    await self._search(client, event, photo_id)
+                    if ids[photo_id]:
+                        await self._search(client, event, photo_id)
                 elif story.must_be_gone:
                     self._expect(f"{photo_id} is still listed", not ids[photo_id])
 
