@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
-from facepass import AsyncClient
+from facepass import AsyncClient, FacePassError
 from journal import Story, stories
 
 _INDEXED = {
@@ -134,8 +134,10 @@ class Audit:
             async with gate:
                 if story.must_be_there:
                     self._expect(f"{photo_id} is listed {ids[photo_id]} times", ids[photo_id] == 1)
-                    if ids[photo_id]:
+                    try:
                         await self._search(client, event, photo_id)
+                    except FacePassError as error:
+                        self.wrong.append(f"{photo_id} cannot be searched by: {error}")
                 elif story.must_be_gone:
                     self._expect(f"{photo_id} is still listed", not ids[photo_id])
 
