@@ -45,7 +45,7 @@ def scenes() -> list[Image.Image]:
 
 @dataclass(frozen=True)
 class Pair:
-    """A guest's photo, then a damaged one of a scene; `blank` is as large as the first, and empty."""
+    """A guest's photo, then a damaged one of a scene; `blank` is as large, and empty."""
 
     guest: bytes
     blank: bytes
