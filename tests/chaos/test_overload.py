@@ -14,8 +14,8 @@ from load import Plan, Tally
 
 from common.config import EngineSettings, ImageLimits
 from common.rpc.admission import calls_for
-from common.vision.fake_photos import fake_photo
-from common.vision.workers import WorkerPool
+from common.vision.fake.photos import fake_photo
+from common.vision.workers.pool import WorkerPool
 
 # Takes a worker much longer than it takes anybody to send, so that the worker is what there is
 # too little of.
