@@ -12,6 +12,7 @@ from common.db.pool import open_database
 from common.metrics import Metrics
 from common.pool_metrics import observe_workload
 from common.rpc.admission import Admission, Gate, calls_for
+from common.rpc.entrance import entrance_of
 from common.rpc.server import RunningServer, serving
 from common.vision.types import Vision
 from indexer.config import IndexerServerSettings, IndexerSettings
@@ -55,6 +56,7 @@ async def running(
     packs = PackRegistry()
     reader = EventReader(packs)
     async with (
+        entrance_of(settings.indexer.listen, settings, metrics) as entrance,
         open_database(settings.database) as database,
         in_the_background(settings, reader, metrics, pace or Pace()) as curator,
     ):
@@ -93,6 +95,7 @@ async def running(
                 SERVICES,
                 register,
                 _admission(settings.indexer, vision, metrics),
+                entrance,
                 max_request_bytes=settings.limits.max_photo_bytes,
             ) as server,
         ):

@@ -11,6 +11,7 @@ from common.db.pool import open_database
 from common.metrics import Metrics
 from common.pool_metrics import observe_workload
 from common.rpc.admission import Admission, Gate, calls_for
+from common.rpc.entrance import entrance_of
 from common.rpc.server import RunningServer, serving
 from common.vision.types import Vision
 from searcher.compare import Compare
@@ -37,8 +38,11 @@ async def running(
 
     shares_vision: another server of this process has the same `vision` and tells its workload.
     """
-    async with open_database(settings.database) as database:
-        metrics = Metrics()
+    metrics = Metrics()
+    async with (
+        entrance_of(settings.searcher.listen, settings, metrics) as entrance,
+        open_database(settings.database) as database,
+    ):
         if not shares_vision:
             observe_workload(metrics, vision)
         reader = EventReader(PackRegistry())
@@ -62,6 +66,7 @@ async def running(
                 SERVICES,
                 register,
                 _admission(settings.searcher, vision, metrics),
+                entrance,
                 max_request_bytes=settings.limits.max_probe_bytes * settings.searcher.max_probes,
             ) as server,
         ):

@@ -13,6 +13,7 @@ from common.config import CommonSettings, DatabaseSettings
 from common.db.migrate import migrate
 from common.db.pool import open_database
 from common.errors import SetupError
+from common.rpc.protection import described, require_protected
 from common.vision.workers import WorkerPool
 from indexer.config import IndexerSettings
 from searcher.config import SearcherSettings
@@ -33,6 +34,9 @@ async def serve_standalone(
     Raises SetupError, PackUnavailable.
     """
     settings = read_settings(IndexerSettings, overrides)
+    search_settings = read_settings(SearcherSettings, overrides)
+    for listen in (settings.indexer.listen, search_settings.searcher.listen):
+        require_protected(listen, settings.tls, settings.auth)
     async with AsyncExitStack() as stack:
         postgres = None
         if not settings.database.dsn.get_secret_value():
@@ -54,33 +58,38 @@ async def serve_standalone(
             "indexer": (settings.indexer, index),
             "searcher": (search_settings.searcher, search),
         }
-        stack.enter_context(announce(Summary.of(where, pool.pack, addresses), ready_file))
+        entrance = described(settings.tls, settings.auth)
+        stack.enter_context(announce(Summary.of(where, entrance, pool.pack, addresses), ready_file))
         await (keep_running(postgres) if postgres else asyncio.Event().wait())
 
 
 async def serve_indexer(overrides: Overrides, ready_file: Path | None = None) -> None:
     """Serve the Indexer alone until told to stop. Raises SetupError, PackUnavailable."""
     settings = read_settings(IndexerSettings, overrides)
+    require_protected(settings.indexer.listen, settings.tls, settings.auth)
     await require_migrated(settings.database)
     async with (
         _workers(settings) as pool,
         indexer.app.running(settings, pool) as server,
     ):
         addresses = {"indexer": (settings.indexer, server)}
-        with announce(Summary.of(_GIVEN, pool.pack, addresses), ready_file):
+        entrance = described(settings.tls, settings.auth)
+        with announce(Summary.of(_GIVEN, entrance, pool.pack, addresses), ready_file):
             await asyncio.Event().wait()
 
 
 async def serve_searcher(overrides: Overrides, ready_file: Path | None = None) -> None:
     """Serve the Searcher alone until told to stop. Raises SetupError, PackUnavailable."""
     settings = read_settings(SearcherSettings, overrides)
+    require_protected(settings.searcher.listen, settings.tls, settings.auth)
     await require_migrated(settings.database)
     async with (
         _workers(settings) as pool,
         searcher.app.running(settings, pool) as server,
     ):
         addresses = {"searcher": (settings.searcher, server)}
-        with announce(Summary.of(_GIVEN, pool.pack, addresses), ready_file):
+        entrance = described(settings.tls, settings.auth)
+        with announce(Summary.of(_GIVEN, entrance, pool.pack, addresses), ready_file):
             await asyncio.Event().wait()
 
 

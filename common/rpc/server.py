@@ -13,6 +13,7 @@ from common.config import MIB, ServerSettings
 from common.errors import SetupError
 from common.metrics import Metrics, metrics_endpoint
 from common.rpc.admission import Admission
+from common.rpc.entrance import Entrance
 from common.rpc.interceptor import CallInterceptor
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ async def serving(
     services: Sequence[str],
     register: Callable[[grpc.aio.Server], None],
     admission: Admission,
+    entrance: Entrance,
     *,
     max_request_bytes: int,
 ) -> AsyncIterator[RunningServer]:
@@ -46,7 +48,7 @@ async def serving(
     services: full names of the services that `register` adds. Raises SetupError when an address
     cannot be used.
     """
-    interceptor = CallInterceptor(metrics, admission, settings.idle_timeout_s)
+    interceptor = CallInterceptor(metrics, entrance.access, admission, settings.idle_timeout_s)
     server = grpc.aio.server(
         interceptors=[interceptor], options=_options(settings, max_request_bytes)
     )
@@ -56,7 +58,7 @@ async def serving(
     names = [*services, health.SERVICE_NAME, reflection.SERVICE_NAME]
     reflection.enable_server_reflection(names, server)
     try:
-        port = server.add_insecure_port(settings.listen)
+        port = entrance.open(server)
     except RuntimeError as error:
         raise SetupError(
             f"cannot listen on {settings.listen}: taken, or not an address of this machine"
