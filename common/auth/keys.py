@@ -20,6 +20,7 @@ from common.errors import SetupError, Unauthenticated
 from common.metrics import Metrics
 
 log = logging.getLogger(__name__)
+_FAILURES = (OSError, HTTPException, ValueError)
 _FETCH_TIMEOUT_S = 5.0
 _LEAST_BETWEEN_S = 30.0
 _MAX_JWKS_BYTES = 256 * 1024
@@ -54,6 +55,7 @@ class Secret:
     generation = 0
 
     def __init__(self, secret: bytes) -> None:
+        self.secret = secret
         self._key = Key("HS256", secret)
 
     @classmethod
@@ -101,9 +103,9 @@ class KeySet:
     async def kept_fresh(self) -> AsyncIterator[None]:
         """Look now, and in the background while the context lasts. Raises SetupError where the
         first look fails."""
-        await self._look_now()
-        if self._failed:
-            raise SetupError(f"FACEPASS_AUTH__JWKS: no keys can be had from {self._place}")
+        self._keys = await asyncio.to_thread(self.read_now)
+        self._looked_s = self._clock()
+        self._metrics.key_fetches.labels("read").inc()
         looking = asyncio.create_task(self._keep_looking())
         try:
             yield
@@ -121,6 +123,15 @@ class KeySet:
             return self._keys[kid]
         except KeyError:
             raise Unauthenticated("the token's key is unknown") from None
+
+    def read_now(self) -> Mapping[str, Key]:
+        """The keys as they are there now. Raises SetupError where none can be had."""
+        try:
+            return _parsed(_read(self._place))
+        except _FAILURES as error:
+            raise SetupError(
+                f"FACEPASS_AUTH__JWKS: no keys can be had from {self._place}: {error}"
+            ) from error
 
     async def _look_for_unknown(self) -> None:
         """Look, unless that was done lately; wait for a look that is under way."""
@@ -141,7 +152,7 @@ class KeySet:
         self._looked_s = self._clock()
         try:
             keys = _parsed(await asyncio.to_thread(_read, self._place))
-        except (OSError, HTTPException, ValueError) as error:
+        except _FAILURES as error:
             self._failed = True
             self._metrics.key_fetches.labels("failed").inc()
             failed = {"action": "keys_not_read", "place": self._place, "why": str(error)}

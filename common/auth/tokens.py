@@ -116,12 +116,13 @@ def _caller(claims: Mapping[str, Any]) -> Caller:
         raise Unauthenticated("sub must be printable")
     if not isinstance(scope, str):
         raise Unauthenticated("scope must be a text of words")
-    if not isinstance(events, list) or not all(map(_names_events, events)):
+    if not isinstance(events, list) or not all(map(names_events, events)):
         raise Unauthenticated("events must be a list of ids of events, or beginnings with a *")
     # Scopes of other services may be there too.
     scopes = frozenset(_SCOPES[word] for word in scope.split() if word in _SCOPES)
     return Caller(subject, scopes, tuple(events))
 
 
-def _names_events(pattern: object) -> bool:
+def names_events(pattern: object) -> bool:
+    """Whether it is an id of an event, or the beginning of ids that ends in `*`."""
     return isinstance(pattern, str) and _EVENT.fullmatch(pattern) is not None

@@ -40,9 +40,9 @@ def start(database: Any, vision: Any, serving: Any) -> Start:
     return started
 
 
-def settings(folder: Path, **more: str) -> TlsSettings:
+def settings(folder: Path, client_ca: str = "") -> TlsSettings:
     certificate, key = OURS.issue("server").write(folder, "server")
-    return TlsSettings(certificate=str(certificate), key=str(key), **more)
+    return TlsSettings(certificate=str(certificate), key=str(key), client_ca=client_ca)
 
 
 async def list_events(address: str, credentials: grpc.ChannelCredentials) -> Any:
