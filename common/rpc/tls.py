@@ -121,7 +121,7 @@ def _configuration(identity: Identity) -> grpc.ServerCertificateConfiguration:
 
 def _stamps(settings: TlsSettings) -> Iterable[tuple[int, int, int]]:
     """What changes whenever a file does."""
-    for path in (settings.certificate, settings.key, settings.client_ca):
+    for path in filter(None, (settings.certificate, settings.key, settings.client_ca)):
         try:
             found = Path(path).expanduser().stat()
             yield found.st_mtime_ns, found.st_size, found.st_ino

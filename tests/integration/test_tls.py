@@ -136,7 +136,10 @@ def test_bad_files_stop_the_start(tmp_path: Path) -> None:
     Certificates(good, Metrics())
 
 
-def test_changed_files_are_taken_where_they_are_good(tmp_path: Path) -> None:
+def test_changed_files_are_taken_where_they_are_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     metrics = Metrics()
 
     def counted() -> float:
@@ -150,6 +153,7 @@ def test_changed_files_are_taken_where_they_are_good(tmp_path: Path) -> None:
     tls = settings(tmp_path)
     certificates = Certificates(tls, metrics)
     first, first_expiry = certificates.current(), expiry()
+    (tmp_path / "another file").touch()
     assert certificates.current() is first
     Path(tls.certificate).write_bytes(b"broken")
     assert certificates.current() is first and certificates.current() is first
