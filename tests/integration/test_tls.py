@@ -20,6 +20,7 @@ from common.rpc.protection import require_protected
 from common.rpc.tls import Certificates
 from indexer.config import IndexerServerSettings, IndexerSettings
 from indexer.event_service import EventsServicer
+from standalone.cli import run
 
 OURS, OTHERS = CertificateAuthority("ours"), CertificateAuthority("others")
 Start = Callable[[TlsSettings], AbstractAsyncContextManager[Any]]
@@ -212,6 +213,19 @@ def test_settings_that_contradict_each_other(
 ) -> None:
     with pytest.raises(SetupError, match=says):
         require_protected("127.0.0.1:1", tls, auth)
+
+
+@pytest.mark.parametrize("command", ["standalone", "indexer", "searcher"])
+def test_the_commands_refuse_before_anything_is_started(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = "searcher" if command == "searcher" else "indexer"
+    arguments = [command, f"--{server}-listen=0.0.0.0:50051"]
+    if command == "standalone":
+        arguments.append(f"--data-dir={tmp_path / 'data'}")
+    assert run(arguments) == 1
+    assert "FACEPASS_TLS__INSECURE=true" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
 
 
 async def test_a_server_that_others_reach_does_not_start_open(
