@@ -14,13 +14,14 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from common.auth.private_file import read_private
 from common.errors import SetupError, Unauthenticated
 from common.metrics import Metrics
 
 log = logging.getLogger(__name__)
-_FAILURES = (OSError, HTTPException, ValueError)
+_FAILURES = (OSError, HTTPException, ValueError, RecursionError)
 _FETCH_TIMEOUT_S = 5.0
 _LEAST_BETWEEN_S = 30.0
 _MAX_JWKS_BYTES = 256 * 1024
@@ -222,7 +223,7 @@ def _key(told: Mapping[str, object]) -> Key | None:
         return None
     try:
         material = jwt.PyJWK(dict(told), algorithm).key
-    except (jwt.exceptions.PyJWTError, ValueError, TypeError):
+    except (jwt.exceptions.PyJWTError, UnsupportedAlgorithm, ValueError, TypeError):
         return None
     if algorithm == "RS256" and material.key_size < _LEAST_RSA_BITS:
         return None

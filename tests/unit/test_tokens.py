@@ -206,7 +206,7 @@ async def test_keys_are_rotated(tmp_path: Any) -> None:
                 await verifier.verify(remembered)
 
 
-@pytest.mark.parametrize("broken", ["gone", "503", "no JSON", "no keys", "a secret"])
+@pytest.mark.parametrize("broken", ["gone", "503", "no JSON", "nested", "no keys", "a secret"])
 async def test_the_last_good_keys_stay(broken: str) -> None:
     signer = Signer.new("one")
     now_s = 1000.0
@@ -221,6 +221,8 @@ async def test_the_last_good_keys_stay(broken: str) -> None:
                     server.status = 404
                 case "no JSON":
                     server.document = b"<html>"
+                case "nested":
+                    server.document = b"[" * 200_000
                 case "no keys":
                     server.document = b'{"keys": []}'
                 case "a secret":
