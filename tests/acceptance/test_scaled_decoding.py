@@ -24,8 +24,8 @@ from common.vision.types import (
     Face,
     QualityFilter,
 )
-from common.vision.workers.messages import Task
 from common.vision.workers import worker
+from common.vision.workers.messages import Task
 
 PACKS = ["scrfd25g-mbf128", "scrfd500m-mbf128"]
 WIDTH, HEIGHT = 4000, 3000
