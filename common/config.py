@@ -117,6 +117,24 @@ class ServerSettings(SettingsBlock):
     """How long calls in flight may take to finish after a stop was asked for."""
 
 
+class AuditSettings(SettingsBlock):
+    """The record of who did what."""
+
+    table: bool = True
+    """Add a row a call to the table `audit` of the database."""
+    file: str = ""
+    """File to append a JSON line a call to; `-`: standard output. Empty: none."""
+    when_stuck: Literal["refuse", "lose"] = "refuse"
+    """What to do with calls once `buffer_lines` wait because the table or the file takes none:
+    `refuse` them (UNAVAILABLE), or answer them and `lose` their lines, counted and logged."""
+    buffer_lines: int = Field(default=10_000, ge=1, le=10_000_000)
+    """Most lines that wait in memory to be written, about 1 KiB each."""
+    peer: bool = False
+    """Record the caller's network address too."""
+    keep_days: int = Field(default=365, ge=0, le=36_500)
+    """Days after which `facepass-server audit prune` removes rows. 0: never."""
+
+
 class LogSettings(SettingsBlock):
     """Logs are JSON lines on standard error."""
 
@@ -138,4 +156,5 @@ class CommonSettings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     engine: EngineSettings = EngineSettings()
     limits: ImageLimits = ImageLimits()
+    audit: AuditSettings = AuditSettings()
     log: LogSettings = LogSettings()

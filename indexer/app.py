@@ -7,6 +7,7 @@ import grpc
 from facepass.v1 import events_pb2_grpc, indexer_pb2_grpc
 from google.longrunning import operations_pb2_grpc
 
+from common.audit.log import auditing
 from common.db.events import EventReader, PackRegistry
 from common.db.pool import open_database
 from common.metrics import Metrics
@@ -56,6 +57,7 @@ async def running(
     reader = EventReader(packs)
     async with (
         open_database(settings.database) as database,
+        auditing(settings.audit, database, metrics) as audit,
         in_the_background(settings, reader, metrics, pace or Pace()) as curator,
     ):
         async with database.transaction() as connection:
@@ -93,6 +95,7 @@ async def running(
                 SERVICES,
                 register,
                 _admission(settings.indexer, vision, metrics),
+                audit,
                 max_request_bytes=settings.limits.max_photo_bytes,
             ) as server,
         ):

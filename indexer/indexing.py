@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from time import perf_counter
 
+from common.audit.note import count
 from common.errors import (
     EventNotFound,
     FacePassError,
@@ -140,8 +141,10 @@ class PhotoIndexing:
     def _observe(self, outcome: PhotoOutcome) -> None:
         metrics, photo = self._metrics, outcome.photo
         metrics.photos.labels(outcome.state.value).inc()
+        count(photos=1, bytes=outcome.upload.size_bytes, **{outcome.state.value.lower(): 1})
         if outcome.state is PhotoResultState.INDEXED and photo is not None:
             metrics.faces.inc(len(photo.faces))
+            count(faces=len(photo.faces))
             for face in photo.unindexed:
                 for reason in face.reasons:
                     metrics.faces_unindexed.labels(reason.value).inc()

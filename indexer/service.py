@@ -9,6 +9,7 @@ from facepass.v1 import indexer_pb2 as pb
 from facepass.v1 import indexer_pb2_grpc, types_pb2
 from google.longrunning import operations_pb2
 
+from common.audit.note import count
 from common.config import ImageLimits
 from common.errors import FacePassError, InvalidArgument, Overloaded
 from common.event import Event
@@ -107,6 +108,7 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
     async def GetPhoto(self, request: pb.GetPhotoRequest, context: Context) -> pb.GetPhotoResponse:
         name = parse_photo(request.name, "name")
         photo = await self._photos.get(name)
+        count(photos=1, faces=len(photo.faces))
         return pb.GetPhotoResponse(photo=photo_to_wire(name.event, photo))
 
     async def ListPhotos(
@@ -120,6 +122,7 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         photos = await self._photos.list(event, int(cursor[0]) if cursor else 0, state, size + 1)
         page = photos[:size]
         more = len(photos) > size
+        count(photos=len(page), faces=sum(len(photo.faces) for photo in page))
         return pb.ListPhotosResponse(
             photos=[photo_to_wire(event, photo) for photo in page],
             next_page_token=encode_token(owner, [page[-1].photo_no]) if more else "",
@@ -131,6 +134,7 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         faces = await self._photos.delete_photo(
             parse_photo(request.name, "name"), validate_only=request.validate_only
         )
+        count(photos=1, faces=faces, validated_only=request.validate_only)
         return pb.DeletePhotoResponse(faces=faces)
 
     async def DeleteFace(
@@ -139,6 +143,7 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         await self._photos.delete_face(
             parse_face(request.name, "name"), validate_only=request.validate_only
         )
+        count(faces=1, validated_only=request.validate_only)
         return pb.DeleteFaceResponse()
 
     async def OptimizeEvent(

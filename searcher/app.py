@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import grpc
 from facepass.v1 import searcher_pb2_grpc
 
+from common.audit.log import auditing
 from common.db.events import EventReader, PackRegistry
 from common.db.pool import open_database
 from common.metrics import Metrics
@@ -37,8 +38,11 @@ async def running(
 
     shares_vision: another server of this process has the same `vision` and tells its workload.
     """
-    async with open_database(settings.database) as database:
-        metrics = Metrics()
+    metrics = Metrics()
+    async with (
+        open_database(settings.database) as database,
+        auditing(settings.audit, database, metrics) as audit,
+    ):
         if not shares_vision:
             observe_workload(metrics, vision)
         reader = EventReader(PackRegistry())
@@ -62,6 +66,7 @@ async def running(
                 SERVICES,
                 register,
                 _admission(settings.searcher, vision, metrics),
+                audit,
                 max_request_bytes=settings.limits.max_probe_bytes * settings.searcher.max_probes,
             ) as server,
         ):

@@ -8,6 +8,7 @@ from itertools import chain
 from time import perf_counter
 from uuid import UUID
 
+from common.audit.note import count
 from common.candidate import Candidate, Position
 from common.db.events import EventReader
 from common.db.pool import Connection, Database, SnapshotNeeded
@@ -109,6 +110,8 @@ class Search:
                 answer = await work(connection, in_snapshot=False)
         except (SnapshotNeeded, *_BY_WHAT_WAS_KNOWN):
             answer = await self._database.read(work)
+        usable = sum(reading.embedding is not None for reading in answer.probes)
+        count(probes=len(answer.probes), usable=usable, matches=answer.total)
         # The answer goes first: its caller waits, the metrics do not.
         asyncio.get_running_loop().call_soon(self._observe, answer)
         return answer

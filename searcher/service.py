@@ -9,6 +9,7 @@ import numpy as np
 from facepass.v1 import searcher_pb2 as pb
 from facepass.v1 import searcher_pb2_grpc
 
+from common.audit.note import count
 from common.errors import InvalidArgument
 from common.event import Event
 from common.names import EventName, parse_event, parse_face
@@ -81,9 +82,9 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
         reading = await self._probes.image(ImageProbe(_image(request.image, "image")), "image")
         # A crowd can be searched with, but whose photos come back is then left to chance.
         alone = SelfieAdvice.SEVERAL_FACES not in reading.advice
-        return pb.EvaluateSelfieResponse(
-            usable=reading.embedding is not None and alone, probe=_reading_to_wire(reading)
-        )
+        usable = reading.embedding is not None and alone
+        count(probes=1, usable=int(usable))
+        return pb.EvaluateSelfieResponse(usable=usable, probe=_reading_to_wire(reading))
 
     def _query(self, request: pb.SearchRequest) -> Query:
         most = self._settings.max_probes

@@ -9,6 +9,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from common.audit.log import AuditLog
 from common.config import MIB, ServerSettings
 from common.errors import SetupError
 from common.metrics import Metrics, metrics_endpoint
@@ -38,6 +39,7 @@ async def serving(
     services: Sequence[str],
     register: Callable[[grpc.aio.Server], None],
     admission: Admission,
+    audit: AuditLog,
     *,
     max_request_bytes: int,
 ) -> AsyncIterator[RunningServer]:
@@ -46,7 +48,7 @@ async def serving(
     services: full names of the services that `register` adds. Raises SetupError when an address
     cannot be used.
     """
-    interceptor = CallInterceptor(metrics, admission, settings.idle_timeout_s)
+    interceptor = CallInterceptor(metrics, admission, audit, settings.idle_timeout_s)
     server = grpc.aio.server(
         interceptors=[interceptor], options=_options(settings, max_request_bytes)
     )

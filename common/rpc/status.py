@@ -30,6 +30,7 @@ STATUS: Mapping[type[BaseException], grpc.StatusCode] = {
     errors.OutOfSpace: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.CallerIdle: grpc.StatusCode.UNAVAILABLE,
+    errors.AuditUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.DatabaseUnavailable: grpc.StatusCode.UNAVAILABLE,
 }
 """Anything else is INTERNAL."""
@@ -57,6 +58,11 @@ def status_of(error: BaseException) -> status_pb2.Status:
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     if isinstance(error, errors.Overloaded):
         details.append(_retry_info(error.retry_after_s))
+    if isinstance(error, errors.QuotaExceeded):
+        exceeded = error_details_pb2.QuotaFailure.Violation(
+            subject=error.metadata["limit"], description=error.message
+        )
+        details.append(error_details_pb2.QuotaFailure(violations=[exceeded]))
     return status_pb2.Status(
         code=code_of(error).value[0], message=error.message, details=[_pack(d) for d in details]
     )
