@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
 
 from common.audit.line import Line
+from common.audit.selection import Selection
 from common.db.pool import Database
 from common.db.sql import load_queries
 from common.errors import SetupError
@@ -29,17 +29,6 @@ class TableSink:
         async with self._database.transaction() as connection:
             await connection.execute(SQL["audit_add"], batch)
         return len(lines)
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which lines are asked for: those that fit all that is set."""
-
-    event: str | None = None
-    subject: str | None = None
-    method: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
 
 
 class AuditTable:

@@ -12,7 +12,7 @@ _PATHS = (
     "event", "event.name", "event_id", "config.event", "parent", "name", "left.face", "right.face",
 )  # fmt: skip
 """Where requests name an event, or something in one."""
-_NAME = re.compile(f"(?:events/)?({EVENT_ID.pattern})(?:/.*)?", re.DOTALL)
+_NAME = re.compile(f"events/({EVENT_ID.pattern})(?:/.*)?", re.DOTALL)
 
 
 def events_of(request: Message) -> tuple[str, ...]:
@@ -44,8 +44,8 @@ def _is_text(message: Descriptor, path: tuple[str, ...]) -> bool:
 
 
 def _event_in(name: str, *, is_id: bool) -> str | None:
+    """Only what is certainly an id: anything else may hold what must not be told."""
+    if is_id:
+        return name if EVENT_ID.fullmatch(name) else None
     match = _NAME.fullmatch(name)
-    # Only what is certainly an id: anything else may hold what must not be told.
-    if match is None or name.startswith("events/") == is_id:
-        return None
-    return match[1]
+    return match[1] if match is not None else None

@@ -17,6 +17,8 @@ import pytest
 from facepass.v1 import events_pb2, searcher_pb2, types_pb2
 from facepass.v1 import indexer_pb2 as pb
 from google.longrunning import operations_pb2, operations_pb2_grpc
+from google.protobuf.message_factory import GetMessageClass
+from odd_messages import SERVICES
 from record import Line, in_file, in_table, until
 from sensitive import found_in
 
@@ -158,6 +160,31 @@ async def test_each_call_leaves_one_line(
     assert {(w, n) for w, most in numbers.items() for n in range(1, most + 1)} == {
         (line["writer"], line["number"]) for line in lines
     }
+
+
+async def test_no_method_is_forgotten(
+    database: Any, vision: Any, serving: Any, tmp_path: Path
+) -> None:
+    """Every method that the servers have leaves one line, whatever it is asked."""
+    file = tmp_path / "audit.jsonl"
+    methods = [method for service in SERVICES for method in service.methods]
+    async with serving(database.settings, vision, **settings(file=str(file))) as servers:
+        for method in methods:
+            on_searcher = method.containing_service.name == "Searcher"
+            channel = servers.searcher_channel if on_searcher else servers.indexer_channel
+            name = f"/{method.containing_service.full_name}/{method.name}"
+            make = channel.stream_stream if method.client_streaming else channel.unary_unary
+            call = make(name, lambda message: message.SerializeToString(), bytes)
+            request = GetMessageClass(method.input_type)()
+            try:
+                if method.client_streaming:
+                    assert [answer async for answer in call(iter([request]))] == []
+                else:
+                    await call(request)
+            except grpc.aio.AioRpcError as error:
+                assert error.code() is not grpc.StatusCode.UNIMPLEMENTED
+    wanted = Counter(f"{m.containing_service.full_name}/{m.name}" for m in methods)
+    assert Counter(line["method"] for line in in_file(file)) == wanted
 
 
 async def test_who_called_is_told_and_from_where_only_when_asked(
