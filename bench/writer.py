@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from bench.templates import Templates
 from common.config import DatabaseSettings
 from common.db.events import EventReader, PackRegistry
-from common.db.pool import open_database
+from common.db.opening import open_database
 from common.event import Event, StoredPack
 from common.names import EventName
 from common.photo import PhotoInfo

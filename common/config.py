@@ -115,6 +115,9 @@ class ServerSettings(SettingsBlock):
     to which no answer is owed (or at least 64 KiB of it), or to read an answer."""
     shutdown_grace_s: float = Field(default=20.0, ge=0, le=3600)
     """How long calls in flight may take to finish after a stop was asked for."""
+    shutdown_notice_s: float = Field(default=0.5, ge=0, le=300)
+    """How long health says NOT_SERVING before calls are refused, and calls are refused before the
+    port is closed. Behind a balancer that polls health: as long as it takes to look."""
 
 
 class AuditSettings(SettingsBlock):

@@ -198,6 +198,18 @@ class DatabaseUnavailable(FacePassError):
     reason = "DATABASE_UNAVAILABLE"
 
 
+class Starting(FacePassError):
+    """The server cannot serve yet: it waits for its database, or makes its workers ready."""
+
+    reason = "STARTING"
+
+
+class ShuttingDown(FacePassError):
+    """The server was told to stop. What it had not answered is to be sent to another one."""
+
+    reason = "SHUTTING_DOWN"
+
+
 class ProcessingFailed(FacePassError):
     """FacePass failed on one image: a worker crashed or took too long. Nothing was stored."""
 

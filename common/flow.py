@@ -44,6 +44,22 @@ async def map_unordered(
         await _cancel({*working, pull} if pull is not None else working)
 
 
+async def until(stop: asyncio.Event, source: AsyncIterator[A]) -> AsyncIterator[A]:
+    """Items of `source` until `stop` is set; what the source is at then is cancelled."""
+    stopped = asyncio.create_task(stop.wait())
+    pull: asyncio.Task[Any] | None = None
+    try:
+        while not stop.is_set():
+            pull = asyncio.create_task(_next(source))
+            await asyncio.wait({pull, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            # What is whole already is not thrown away.
+            if not pull.done() or (item := pull.result()) is _END:
+                return
+            yield item
+    finally:
+        await _cancel({stopped, pull} if pull is not None else {stopped})
+
+
 async def _next(source: AsyncIterator[A]) -> A | object:
     return await anext(source, _END)
 

@@ -71,6 +71,24 @@ class Metrics:
             "Memory set aside for photos until they are answered, in bytes",
             registry=registry,
         )
+        self.database_available = Gauge(
+            "facepass_database_available",
+            "Whether the database answered when it was last asked (1) or not (0)",
+            registry=registry,
+        )
+        self.storage_free_bytes = Gauge(
+            "facepass_storage_free_bytes", "Space left where the data is", registry=registry
+        )
+        self.database_bytes = Gauge(
+            "facepass_database_bytes",
+            "Size of the database, where it is limited",
+            registry=registry,
+        )
+        self.ingest_refused = Gauge(
+            "facepass_ingest_refused",
+            "Whether photos are refused for want of space (1) or not (0)",
+            registry=registry,
+        )
         self.photos = Counter(
             "facepass_photos", "Photos answered, by outcome", ["state"], registry=registry
         )

@@ -1,19 +1,21 @@
 """The indexing server, put together."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-import grpc
 from facepass.v1 import events_pb2_grpc, indexer_pb2_grpc
 from google.longrunning import operations_pb2_grpc
 
 from common.audit.log import auditing
 from common.db.events import EventReader, PackRegistry
-from common.db.pool import open_database
+from common.db.opening import open_database, patiently
+from common.db.watch import DatabaseWatch
+from common.event import StoredPack
 from common.metrics import Metrics
 from common.pool_metrics import observe_workload
 from common.rpc.admission import Admission, Gate, calls_for
-from common.rpc.server import RunningServer, serving
+from common.rpc.server import Listening, RunningServer, Services
+from common.rpc.server import listening as listen
 from common.vision.types import Vision
 from indexer.config import IndexerServerSettings, IndexerSettings
 from indexer.event_repository import EventRepository
@@ -28,10 +30,25 @@ from indexer.pending import PendingPhotos
 from indexer.repository import PhotoRepository
 from indexer.room import Room
 from indexer.service import IndexerServicer
+from indexer.space import Space
+from indexer.space_repository import SpaceRepository
 from indexer.write_repository import WriteRepository
 from indexer.writer import PhotoWriter
 
-SERVICES = ("facepass.v1.Events", "facepass.v1.Indexer", "google.longrunning.Operations")
+EVENTS, INDEXER = "facepass.v1.Events", "facepass.v1.Indexer"
+OPERATIONS = "google.longrunning.Operations"
+SERVICES: Services = {
+    EVENTS: events_pb2_grpc.add_EventsServicer_to_server,
+    INDEXER: indexer_pb2_grpc.add_IndexerServicer_to_server,
+    OPERATIONS: operations_pb2_grpc.add_OperationsServicer_to_server,
+}
+
+
+def listening(settings: IndexerSettings) -> AbstractAsyncContextManager[Listening]:
+    """Listen for as long as the context lasts, serving nothing yet. Raises SetupError."""
+    return listen(
+        settings.indexer, Metrics(), SERVICES, max_request_bytes=settings.limits.max_photo_bytes
+    )
 
 
 def _admission(settings: IndexerServerSettings, vision: Vision, metrics: Metrics) -> Admission:
@@ -49,27 +66,42 @@ def _admission(settings: IndexerServerSettings, vision: Vision, metrics: Metrics
 async def running(
     settings: IndexerSettings, vision: Vision, pace: Pace | None = None
 ) -> AsyncIterator[RunningServer]:
+    """Listen, and serve what `serving` does, for as long as the context lasts. Raises
+    SetupError."""
+    async with listening(settings) as server, serving(settings, vision, server, pace):
+        yield server.running
+
+
+@asynccontextmanager
+async def serving(
+    settings: IndexerSettings, vision: Vision, server: Listening, pace: Pace | None = None
+) -> AsyncIterator[None]:
     """Serve Events, Indexer and Operations for as long as the context lasts, and look after events'
-    graphs. Raises SetupError."""
-    metrics = Metrics()
+    graphs. Waits for a database that is away. Raises SetupError."""
+    metrics = server.metrics
     observe_workload(metrics, vision)
     packs = PackRegistry()
     reader = EventReader(packs)
     async with (
-        open_database(settings.database) as database,
-        auditing(settings.audit, database, metrics) as audit,
+        open_database(settings.database, patient=True) as database,
         in_the_background(settings, reader, metrics, pace or Pace()) as curator,
     ):
-        async with database.transaction() as connection:
-            pack = await packs.register(connection, vision.pack)
+
+        async def own_pack() -> StoredPack:
+            async with database.transaction() as connection:
+                return await packs.register(connection, vision.pack)
+
+        pack = await patiently(own_pack)
         events = EventRepository(database, reader)
         operations = OperationRepository(database)
         photos = PhotoRepository(database, reader)
-        writer = PhotoWriter(WriteRepository(database, reader, pack), metrics)
+        settle_s = 2 * settings.database.acquire_timeout_s
+        writer = PhotoWriter(WriteRepository(database, reader, pack, settle_s), metrics)
         pending = PendingPhotos(photos, metrics)
-        indexing = PhotoIndexing(vision, photos, writer, pending, metrics)
+        space = Space(settings.storage, SpaceRepository(database), metrics)
+        indexing = PhotoIndexing(vision, photos, writer, pending, space, metrics)
         optimizing = Optimizing(operations, curator.wake, settings.promotion.hnsw_min_faces)
-        operations_servicer = OperationsServicer(operations, events)
+        operations_servicer = OperationsServicer(operations, events, server.door)
         servicer = IndexerServicer(
             events,
             photos,
@@ -78,26 +110,21 @@ async def running(
             operations_servicer,
             settings.indexer,
             settings.limits,
+            server.door,
             Room(settings.indexer.photo_bytes, metrics.photo_bytes),
         )
-
-        def register(server: grpc.aio.Server) -> None:
-            events_servicer = EventsServicer(events, operations)
-            events_pb2_grpc.add_EventsServicer_to_server(events_servicer, server)
-            indexer_pb2_grpc.add_IndexerServicer_to_server(servicer, server)
-            operations_pb2_grpc.add_OperationsServicer_to_server(operations_servicer, server)
-
+        servicers = {
+            EVENTS: EventsServicer(events, operations),
+            INDEXER: servicer,
+            OPERATIONS: operations_servicer,
+        }
+        watch = DatabaseWatch(settings.database, database, server.set_ready, metrics)
         async with (
             pending.reporting(),
-            serving(
-                settings.indexer,
-                metrics,
-                SERVICES,
-                register,
-                _admission(settings.indexer, vision, metrics),
-                audit,
-                max_request_bytes=settings.limits.max_photo_bytes,
-            ) as server,
+            space.watching(),
+            auditing(settings.audit, database, metrics) as audit,
+            server.serving(servicers, _admission(settings.indexer, vision, metrics), audit),
+            watch.watching(),
         ):
-            yield server
+            yield
         await writer.finish()

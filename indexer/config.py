@@ -19,7 +19,7 @@ class IndexerServerSettings(ServerSettings):
     again."""
     max_photos: int = Field(default=0, ge=0, le=10_000)
     """Most `IndexPhoto` calls at a time, beside the streams. 0: four for each worker, at least
-    eight."""
+    sixteen."""
     max_admin: int = Field(default=64, ge=1, le=10_000)
     """Most of all other calls at a time, and as many that wait for an operation."""
     stream_bytes: int = Field(default=128 * MIB, ge=1024, le=1024**4)
@@ -30,6 +30,23 @@ class IndexerServerSettings(ServerSettings):
     wait and `IndexPhoto` is refused. One larger photo goes alone."""
     max_faces: int = Field(default=500, ge=1, le=10_000)
     """Most faces that are indexed of one photo, largest first."""
+
+
+class StorageSettings(SettingsBlock):
+    """Room for the data. Photos are refused before the database suffers, until there is clearly
+    more again; searches and deletions go on."""
+
+    folder: str = ""
+    """A folder on the volume that Postgres' data is on, to watch its free space. The standalone
+    takes its data folder by itself; with a Postgres elsewhere, empty: nothing is watched."""
+    min_free_share: float = Field(default=0.05, ge=0, le=0.9)
+    """Share of the volume that must be free for photos to be taken. Once refused, they are taken
+    again from 0.05 more. 0: any."""
+    min_free_bytes: int = Field(default=512 * MIB, ge=0, le=1024**5)
+    """Bytes of the volume that must be free for photos to be taken, where that is more than the
+    share. 0: any."""
+    max_database_bytes: int = Field(default=0, ge=0, le=1024**5)
+    """Size of the database from which on photos are refused, until it is 5 % below. 0: no limit."""
 
 
 class PromotionSettings(SettingsBlock):
@@ -62,3 +79,4 @@ class IndexerSettings(CommonSettings):
 
     indexer: IndexerServerSettings = IndexerServerSettings()
     promotion: PromotionSettings = PromotionSettings()
+    storage: StorageSettings = StorageSettings()

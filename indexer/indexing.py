@@ -20,6 +20,7 @@ from common.rpc.status import code_of
 from common.vision.types import Analysis, AnalyzeOptions, Timings, Vision
 from indexer.pending import PendingPhotos
 from indexer.repository import PhotoRepository
+from indexer.space import Space
 from indexer.uploads import Upload
 from indexer.write_repository import PhotoWrite, Written, check_pack
 from indexer.writer import PhotoWriter
@@ -67,17 +68,21 @@ class PhotoIndexing:
         repository: PhotoRepository,
         writer: PhotoWriter,
         pending: PendingPhotos,
+        space: Space,
         metrics: Metrics,
     ) -> None:
         self._vision = vision
         self._repository = repository
         self._writer = writer
         self._pending = pending
+        self._space = space
         self._metrics = metrics
 
     def check(self, event: Event) -> None:
-        """Raises PackMismatch when this server cannot index photos of the event."""
+        """Raises PackMismatch when this server cannot index photos of the event, OutOfSpace when
+        it takes none at all."""
         check_pack(event, self._vision.pack.key)
+        self._space.require()
 
     async def index(self, job: IndexJob, upload: Upload) -> PhotoOutcome:
         """Index one photo. Whatever is wrong with the photo, or fails on the way, is its outcome.
@@ -101,6 +106,7 @@ class PhotoIndexing:
         known = await self._known(job, upload)
         if known is not None:
             return known
+        self._space.require()
         found = upload.error or await self._analyze(job, upload)
         started = perf_counter()
         written = await self._writer.write(

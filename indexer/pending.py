@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager, suppress
 from itertools import count
 from uuid import uuid4
 
-from common.errors import DatabaseUnavailable
+from common.errors import DatabaseUnavailable, OutOfSpace
 from common.metrics import Metrics
 from common.names import EventName
 from indexer.repository import PhotoRepository
 
 log = logging.getLogger(__name__)
 _INTERVAL_S = 0.2
+_LAST_REPORTS_S = 2.0
 _HEARTBEAT_ROUNDS = 25  # every 5 s; a report counts for 15 s
 
 
@@ -56,8 +57,11 @@ class PendingPhotos:
             with suppress(asyncio.CancelledError):
                 await task
             self._counts.clear()
-            for event in list(self._reported):
-                await self._report(event)
+            # Not for long where the database is away: reports that are not renewed soon expire.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_REPORTS_S):
+                    for event in list(self._reported):
+                        await self._report(event)
 
     async def _run(self) -> None:
         for round_no in count():
@@ -75,7 +79,7 @@ class PendingPhotos:
                 return
             try:
                 await self._repository.report_pending(event, self._server_id, pending)
-            except DatabaseUnavailable:
+            except (DatabaseUnavailable, OutOfSpace):
                 log.warning("pending not reported", extra={"action": "pending_not_reported"})
                 return
             self._reported[event] = pending

@@ -112,3 +112,7 @@ UPDATE operation
    SET done = true, phase = 'DONE', end_time = now(), claimed_by = NULL, error_reason = 'EVENT_NOT_FOUND',
        error_message = 'the event was deleted'
  WHERE event_id = $1 AND NOT done;
+
+-- database_bytes --
+-- No parameters.
+SELECT pg_database_size(current_database());

@@ -13,7 +13,7 @@ from common.audit.note import count
 from common.config import ImageLimits
 from common.errors import FacePassError, InvalidArgument, Overloaded
 from common.event import Event
-from common.flow import map_unordered
+from common.flow import map_unordered, until
 from common.names import EventName, parse_event, parse_face, parse_photo, photo_id
 from common.paging import decode_token, encode_token, fingerprint, page_size
 from common.photo import Photo, PhotoInfo, PhotoState
@@ -26,6 +26,7 @@ from common.rpc.convert import (
     timestamp_to_domain,
     timestamp_to_wire,
 )
+from common.rpc.door import Door, stopping
 from common.rpc.status import status_of
 from common.vision.types import AnalyzeOptions, Detail, QualityFilter
 from indexer.config import IndexerServerSettings
@@ -55,6 +56,7 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         operations: OperationsServicer,
         settings: IndexerServerSettings,
         limits: ImageLimits,
+        door: Door,
         room: Room,
     ) -> None:
         self._events = events
@@ -64,6 +66,7 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         self._operations = operations
         self._settings = settings
         self._limits = limits
+        self._door = door
         self._room = room
 
     async def IndexPhotos(
@@ -83,7 +86,8 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         async with taking_turns(settings.idle_timeout_s) as turn:
             with shared(self._room, settings.stream_bytes) as room:
                 messages = _messages(requests)
-                uploads = assemble(messages, self._limits.max_photo_bytes, room, turn)
+                arriving = assemble(messages, self._limits.max_photo_bytes, room, turn)
+                uploads = until(self._door.closing, arriving)
                 results = map_unordered(uploads, index, settings.photos_per_stream)
                 async with aclosing(results) as outcomes:
                     async for outcome in outcomes:
@@ -93,6 +97,8 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
                         )
                         room.give_back(len(outcome.upload.content))
                         turn.end()
+        if self._door.closing.is_set():
+            raise stopping()
 
     async def IndexPhoto(
         self, request: pb.IndexPhotoRequest, context: Context

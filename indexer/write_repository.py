@@ -1,23 +1,35 @@
 """Committing indexed photos: many photos of one event in one transaction, templates by COPY."""
 
+import asyncio
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from time import monotonic
 
 import asyncpg
 
 from common.db.events import EventReader
 from common.db.photos import FACE_COLUMNS, face_record, faces_to_json
-from common.db.pool import Database
+from common.db.pool import CommitUnknown, Database
 from common.db.sql import load_queries
-from common.errors import EventNotFound, FacePassError, InvalidImage, PackMismatch, PhotoIdConflict
+from common.errors import (
+    DatabaseUnavailable,
+    EventNotFound,
+    FacePassError,
+    InvalidImage,
+    PackMismatch,
+    PhotoIdConflict,
+)
 from common.event import Event, StoredPack
 from common.photo import Photo, PhotoInfo, PhotoState, StoredFace
 from common.vision.types import Analysis, Face
 from indexer.repository import advance, forget, photos_with_faces
 
 SQL = load_queries("indexer")
+log = logging.getLogger(__name__)
+_PAUSE_S = 0.25
 PHOTO_COLUMNS = (
     "event_id", "photo_no", "photo_id", "state", "sha256", "size_bytes", "width", "height",
     "file_name", "source_uri", "capture_time", "attributes", "unindexed", "rejection_reason",
@@ -104,10 +116,14 @@ class _Batch:
 class WriteRepository:
     """Commits photos."""
 
-    def __init__(self, database: Database, reader: EventReader, pack: StoredPack) -> None:
+    def __init__(
+        self, database: Database, reader: EventReader, pack: StoredPack, settle_s: float = 10.0
+    ) -> None:
+        """settle_s: longest wait for a database that went away before it confirmed a commit."""
         self._database = database
         self._reader = reader
         self._pack = pack
+        self._settle_s = settle_s
 
     async def write(
         self, event: Event, writes: Sequence[PhotoWrite]
@@ -115,17 +131,57 @@ class WriteRepository:
         """Commit photos of one event, all or none; photo ids must differ within a call.
 
         Returns one outcome per photo. Raises EventNotFound when the event is gone or is another one
-        of the same name, PackMismatch when its templates come from another pack.
+        of the same name, PackMismatch when its templates come from another pack, CommitUnknown when
+        the database went away before it said whether it stored them, and stays away.
         """
+        unconfirmed: set[int] = set()
+        try:
+            return await self._write(event, writes, unconfirmed)
+        except CommitUnknown:
+            log.warning("a commit was not confirmed", extra={"action": "commit_unknown"})
+        return await self._settle(event, writes, unconfirmed)
+
+    async def _settle(
+        self, event: Event, writes: Sequence[PhotoWrite], unconfirmed: set[int]
+    ) -> list[Written | FacePassError]:
+        """Find out by writing once more, which cannot store anything twice.
+
+        The unconfirmed transaction locked the event's row, and writing begins with that lock.
+        Postgres grants it only once that transaction has ended, wherever its COMMIT still is: on
+        the way, in a backend, or lost, when the session is ended for idling. What is read then is
+        final: either the photos are there, in the version that it wrote, or nothing of it is, and
+        they are written now.
+        """
+        until = monotonic() + self._settle_s
+        while True:
+            try:
+                return await self._write(event, writes, unconfirmed)
+            except DatabaseUnavailable as error:
+                if monotonic() > until:
+                    raise CommitUnknown(
+                        "the database went away before it said whether it stored the photo; send "
+                        "it again"
+                    ) from error
+            await asyncio.sleep(_PAUSE_S)
+
+    async def _write(
+        self, event: Event, writes: Sequence[PhotoWrite], unconfirmed: set[int]
+    ) -> list[Written | FacePassError]:
+        """unconfirmed: versions of attempts that Postgres was asked to commit; this one's goes
+        there."""
         async with self._database.transaction() as connection:
             batch = await self._begin(connection, event)
             ids = [write.info.photo_id for write in writes]
             rows = await connection.fetch(SQL["photos_by_id"], event.name.key, ids)
             stored = await photos_with_faces(connection, batch.event, rows)
             known = {photo.info.photo_id: photo for photo in stored}
-            outcomes = [_place(batch, write, known.get(write.info.photo_id)) for write in writes]
+            ours = {row["photo_id"] for row in rows if row["version"] in unconfirmed}
+            outcomes = [
+                _place(batch, write, known.get(write.info.photo_id), ours) for write in writes
+            ]
             if batch.photos:
                 await _store(connection, batch)
+                unconfirmed.add(batch.version)
             return outcomes
 
     async def _begin(self, connection: asyncpg.Connection, event: Event) -> _Batch:
@@ -146,11 +202,14 @@ def check_pack(event: Event, key: str) -> None:
         )
 
 
-def _place(batch: _Batch, write: PhotoWrite, before: Photo | None) -> Written | FacePassError:
+def _place(
+    batch: _Batch, write: PhotoWrite, before: Photo | None, ours: Container[str]
+) -> Written | FacePassError:
+    """ours: ids of photos that an earlier attempt of this write has stored."""
     if before is None or before.state is PhotoState.REJECTED:
         return Written(batch.add(write, before), duplicate=False)
     if before.sha256 == write.sha256:
-        return Written(before, duplicate=True)
+        return Written(before, duplicate=write.info.photo_id not in ours)
     if isinstance(write.found, InvalidImage):
         return write.found
     if write.replace:

@@ -2,15 +2,17 @@
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
 from uuid import UUID
 
-from common.errors import DatabaseUnavailable, FacePassError
+from common.errors import DatabaseUnavailable, FacePassError, OutOfSpace
 from common.event import Event
 from common.metrics import Metrics
 from indexer.write_repository import PhotoWrite, WriteRepository, Written
 
+_FINISH_S = 10.0
 Outcome = Written | FacePassError
 
 
@@ -46,8 +48,11 @@ class PhotoWriter:
         return await waiting.future
 
     async def finish(self) -> None:
-        """Wait until everything that was handed in is committed."""
-        await asyncio.gather(*self._commits, return_exceptions=True)
+        """Wait until everything that was handed in is committed, or the database has had its time
+        for it. All callers are gone by now, unanswered."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FINISH_S):
+                await asyncio.gather(*self._commits, return_exceptions=True)
 
     async def _drain(self, event: Event, lane: deque[_Waiting]) -> None:
         try:
@@ -60,7 +65,7 @@ class PhotoWriter:
         started = perf_counter()
         try:
             outcomes = await self._repository.write(event, [w.write for w in batch])
-        except DatabaseUnavailable as error:
+        except (DatabaseUnavailable, OutOfSpace) as error:
             _fail(batch, error)
         except Exception as error:
             if len(batch) == 1:

@@ -1,18 +1,19 @@
 """The query server, put together."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-import grpc
 from facepass.v1 import searcher_pb2_grpc
 
 from common.audit.log import auditing
 from common.db.events import EventReader, PackRegistry
-from common.db.pool import open_database
+from common.db.opening import open_database
+from common.db.watch import DatabaseWatch
 from common.metrics import Metrics
 from common.pool_metrics import observe_workload
 from common.rpc.admission import Admission, Gate, calls_for
-from common.rpc.server import RunningServer, serving
+from common.rpc.server import Listening, RunningServer, Services
+from common.rpc.server import listening as listen
 from common.vision.types import Vision
 from searcher.compare import Compare
 from searcher.config import SearcherServerSettings, SearcherSettings
@@ -22,7 +23,18 @@ from searcher.search import Search
 from searcher.service import SearcherServicer, tell
 from searcher.template_repository import TemplateRepository
 
-SERVICES = ("facepass.v1.Searcher",)
+SEARCHER = "facepass.v1.Searcher"
+SERVICES: Services = {SEARCHER: searcher_pb2_grpc.add_SearcherServicer_to_server}
+
+
+def listening(settings: SearcherSettings) -> AbstractAsyncContextManager[Listening]:
+    """Listen for as long as the context lasts, serving nothing yet. Raises SetupError."""
+    return listen(
+        settings.searcher,
+        Metrics(),
+        SERVICES,
+        max_request_bytes=settings.limits.max_probe_bytes * settings.searcher.max_probes,
+    )
 
 
 def _admission(settings: SearcherServerSettings, vision: Vision, metrics: Metrics) -> Admission:
@@ -34,15 +46,26 @@ def _admission(settings: SearcherServerSettings, vision: Vision, metrics: Metric
 async def running(
     settings: SearcherSettings, vision: Vision, *, shares_vision: bool = False
 ) -> AsyncIterator[RunningServer]:
-    """Serve Searcher for as long as the context lasts. Raises SetupError.
+    """Listen, and serve what `serving` does, for as long as the context lasts. Raises
+    SetupError."""
+    async with (
+        listening(settings) as server,
+        serving(settings, vision, server, shares_vision=shares_vision),
+    ):
+        yield server.running
+
+
+@asynccontextmanager
+async def serving(
+    settings: SearcherSettings, vision: Vision, server: Listening, *, shares_vision: bool = False
+) -> AsyncIterator[None]:
+    """Serve Searcher for as long as the context lasts. Waits for a database that is away. Raises
+    SetupError.
 
     shares_vision: another server of this process has the same `vision` and tells its workload.
     """
-    metrics = Metrics()
-    async with (
-        open_database(settings.database) as database,
-        auditing(settings.audit, database, metrics) as audit,
-    ):
+    async with open_database(settings.database, patient=True) as database:
+        metrics = server.metrics
         if not shares_vision:
             observe_workload(metrics, vision)
         reader = EventReader(PackRegistry())
@@ -54,20 +77,12 @@ async def running(
             probes,
             settings.searcher,
         )
-
-        def register(server: grpc.aio.Server) -> None:
-            searcher_pb2_grpc.add_SearcherServicer_to_server(servicer, server)
-
+        watch = DatabaseWatch(settings.database, database, server.set_ready, metrics)
+        admission = _admission(settings.searcher, vision, metrics)
         async with (
             galleries.running(),
-            serving(
-                settings.searcher,
-                metrics,
-                SERVICES,
-                register,
-                _admission(settings.searcher, vision, metrics),
-                audit,
-                max_request_bytes=settings.limits.max_probe_bytes * settings.searcher.max_probes,
-            ) as server,
+            auditing(settings.audit, database, metrics) as audit,
+            server.serving({SEARCHER: servicer}, admission, audit),
+            watch.watching(),
         ):
-            yield server
+            yield

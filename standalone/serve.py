@@ -11,8 +11,9 @@ import indexer.app
 import searcher.app
 from common.config import CommonSettings, DatabaseSettings
 from common.db.migrate import migrate
-from common.db.pool import open_database
+from common.db.opening import migrate_patiently, open_database
 from common.errors import SetupError
+from common.rpc.server import Listening
 from common.vision.workers import WorkerPool
 from indexer.config import IndexerSettings
 from searcher.config import SearcherSettings
@@ -33,71 +34,88 @@ async def serve_standalone(
     Raises SetupError, PackUnavailable.
     """
     settings = read_settings(IndexerSettings, overrides)
+    search_settings = read_settings(SearcherSettings, overrides)
     async with AsyncExitStack() as stack:
+        index = await stack.enter_async_context(indexer.app.listening(settings))
+        search = await stack.enter_async_context(searcher.app.listening(search_settings))
         postgres = None
         if not settings.database.dsn.get_secret_value():
             postgres = await stack.enter_async_context(_embedded(data_dir))
-            dsns = {"dsn": postgres.server_dsn, "migration_dsn": postgres.owner_dsn}
-            overrides = {**overrides, "database": dsns}
+            overrides = {**overrides, **_embedded_settings(postgres, overrides)}
             settings = read_settings(IndexerSettings, overrides)
-        await run_migrations(settings.database)
+            search_settings = read_settings(SearcherSettings, overrides)
+        await run_migrations(settings.database, patient=postgres is None)
         pool = await stack.enter_async_context(
             _workers(settings, selfie_workers=settings.engine.selfie_workers)
         )
-        index = await stack.enter_async_context(indexer.app.running(settings, pool))
-        search_settings = read_settings(SearcherSettings, overrides)
-        search = await stack.enter_async_context(
-            searcher.app.running(search_settings, pool, shares_vision=True)
+        await stack.enter_async_context(indexer.app.serving(settings, pool, index))
+        await stack.enter_async_context(
+            searcher.app.serving(search_settings, pool, search, shares_vision=True)
         )
+        # Both at once: each may take as long as its grace.
+        stack.push_async_callback(_stop_all, index, search)
         where = f"{postgres.data_dir} (embedded Postgres)" if postgres else _GIVEN
         addresses = {
-            "indexer": (settings.indexer, index),
-            "searcher": (search_settings.searcher, search),
+            "indexer": (settings.indexer, index.running),
+            "searcher": (search_settings.searcher, search.running),
         }
         stack.enter_context(announce(Summary.of(where, pool.pack, addresses), ready_file))
         await (keep_running(postgres) if postgres else asyncio.Event().wait())
 
 
+def _embedded_settings(postgres: EmbeddedPostgres, overrides: Overrides) -> Overrides:
+    """Where the embedded Postgres is, and its data."""
+    return {
+        "database": {"dsn": postgres.server_dsn, "migration_dsn": postgres.owner_dsn},
+        "storage": {"folder": str(postgres.data_dir), **overrides.get("storage", {})},
+    }
+
+
+async def _stop_all(*servers: Listening) -> None:
+    await asyncio.gather(*(server.stop() for server in servers))
+
+
 async def serve_indexer(overrides: Overrides, ready_file: Path | None = None) -> None:
     """Serve the Indexer alone until told to stop. Raises SetupError, PackUnavailable."""
     settings = read_settings(IndexerSettings, overrides)
-    await require_migrated(settings.database)
-    async with (
-        _workers(settings) as pool,
-        indexer.app.running(settings, pool) as server,
-    ):
-        addresses = {"indexer": (settings.indexer, server)}
-        with announce(Summary.of(_GIVEN, pool.pack, addresses), ready_file):
-            await asyncio.Event().wait()
+    require_dsn(settings.database)
+    async with indexer.app.listening(settings) as server:
+        await _until_usable(settings.database)
+        async with _workers(settings) as pool, indexer.app.serving(settings, pool, server):
+            addresses = {"indexer": (settings.indexer, server.running)}
+            with announce(Summary.of(_GIVEN, pool.pack, addresses), ready_file):
+                await asyncio.Event().wait()
 
 
 async def serve_searcher(overrides: Overrides, ready_file: Path | None = None) -> None:
     """Serve the Searcher alone until told to stop. Raises SetupError, PackUnavailable."""
     settings = read_settings(SearcherSettings, overrides)
-    await require_migrated(settings.database)
-    async with (
-        _workers(settings) as pool,
-        searcher.app.running(settings, pool) as server,
-    ):
-        addresses = {"searcher": (settings.searcher, server)}
-        with announce(Summary.of(_GIVEN, pool.pack, addresses), ready_file):
-            await asyncio.Event().wait()
+    require_dsn(settings.database)
+    async with searcher.app.listening(settings) as server:
+        await _until_usable(settings.database)
+        async with _workers(settings) as pool, searcher.app.serving(settings, pool, server):
+            addresses = {"searcher": (settings.searcher, server.running)}
+            with announce(Summary.of(_GIVEN, pool.pack, addresses), ready_file):
+                await asyncio.Event().wait()
 
 
-async def run_migrations(settings: DatabaseSettings) -> list[str]:
-    """Bring the database up to date as the role that owns it; returns what was applied."""
+async def run_migrations(settings: DatabaseSettings, *, patient: bool = False) -> list[str]:
+    """Bring the database up to date as the role that owns it; returns what was applied.
+
+    patient: wait for a Postgres that is away.
+    """
     require_dsn(settings)
     dsn = settings.migration_dsn.get_secret_value() or settings.dsn.get_secret_value()
-    applied = await migrate(dsn)
+    applied = await (migrate_patiently(dsn) if patient else migrate(dsn))
     for name in applied:
         log.info("migration applied", extra={"action": "migration_applied", "migration": name})
     return applied
 
 
-async def require_migrated(settings: DatabaseSettings) -> None:
-    """Raise SetupError where the database is not up to date."""
-    require_dsn(settings)
-    async with open_database(settings):
+async def _until_usable(settings: DatabaseSettings) -> None:
+    """Wait for the database, before anything costly is begun. Raises SetupError where it is there
+    but cannot be used."""
+    async with open_database(settings, patient=True):
         pass
 
 

@@ -150,14 +150,17 @@ async def serve(
     search = searcher_settings or SearcherSettings(
         searcher=SearcherServerSettings(listen="127.0.0.1:0", metrics_listen="127.0.0.1:0")
     )
+    notice = {"shutdown_notice_s": 0.0}
+    index = index.model_copy(
+        update={"database": database, "indexer": index.indexer.model_copy(update=notice)}
+    )
+    search = search.model_copy(
+        update={"database": database, "searcher": search.searcher.model_copy(update=notice)}
+    )
     async with AsyncExitStack() as stack:
-        index_server = await stack.enter_async_context(
-            indexer.app.running(index.model_copy(update={"database": database}), vision)
-        )
+        index_server = await stack.enter_async_context(indexer.app.running(index, vision))
         search_server = await stack.enter_async_context(
-            searcher.app.running(
-                search.model_copy(update={"database": database}), vision, shares_vision=True
-            )
+            searcher.app.running(search, vision, shares_vision=True)
         )
         servers = Servers(index_server, search_server)
         stack.push_async_callback(servers.close)

@@ -65,7 +65,7 @@ def service_config() -> dict[str, object]:
         for method in methods
     ]
     policy = {
-        "maxAttempts": 4,
+        "maxAttempts": 5,
         "initialBackoff": "0.1s",
         "maxBackoff": "2s",
         "backoffMultiplier": 3,

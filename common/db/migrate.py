@@ -15,6 +15,9 @@ from common.errors import SetupError
 
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _LOCK = 0x0FACE9A55
+_CONNECT_S = 15.0
+_LOCK_S = 300.0
+"""Longest wait for another runner, whose migrations may rewrite tables."""
 _CREATE = """
 CREATE TABLE IF NOT EXISTS migration (
     number     integer PRIMARY KEY,
@@ -65,14 +68,17 @@ async def migrate(dsn: str, folder: Path | None = None) -> list[str]:
     """
     migrations = read_migrations(folder or migrations_dir())
     try:
-        connection = await asyncpg.connect(dsn)
+        connection = await asyncpg.connect(dsn, timeout=_CONNECT_S)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise SetupError(f"cannot connect to migrate: {type(error).__name__}: {error}") from error
     try:
-        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        try:
+            await connection.execute("SELECT pg_advisory_lock($1)", _LOCK, timeout=_LOCK_S)
+        except TimeoutError as error:
+            raise SetupError("another `facepass-server migrate` does not end") from error
         return await _run_missing(connection, migrations)
     finally:
-        await connection.close()
+        await _close(connection)
 
 
 async def pending_migrations(
@@ -83,6 +89,13 @@ async def pending_migrations(
     applied = await _applied(connection)
     _check(applied, migrations)
     return [m.name for m in migrations if m.number not in applied]
+
+
+async def _close(connection: asyncpg.Connection) -> None:
+    try:
+        await connection.close(timeout=_CONNECT_S)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        connection.terminate()
 
 
 async def _run_missing(connection: asyncpg.Connection, migrations: list[Migration]) -> list[str]:

@@ -1,24 +1,15 @@
 """The way to Postgres: one pool a process, and the one place where driver errors become ours."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from typing import Literal, TypeAlias, TypeVar
 
 import asyncpg
+from asyncpg.transaction import Transaction
 
-from common.config import DatabaseSettings
-from common.db.codec import register_codecs
-from common.db.migrate import pending_migrations
-from common.errors import DatabaseUnavailable, SetupError
+from common.errors import DatabaseUnavailable, FacePassError, OutOfSpace
 
-_SERVER_SETTINGS = {
-    "application_name": "facepass",
-    "jit": "off",
-    "max_parallel_workers_per_gather": "0",
-    # Planning a look-up anew for each event takes twice as long as the look-up, and each has one
-    # plan that is right for any event.
-    "plan_cache_mode": "force_generic_plan",
-}
 Connection: TypeAlias = asyncpg.Connection
 T = TypeVar("T")
 # An event's own relation was replaced between the look at the event's row and the look into it.
@@ -26,6 +17,9 @@ _REPLACED = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
 _ATTEMPTS = 5
 _KEPT_OF = 4
 """One in so many connections may stay out of the pool between short statements."""
+_GOODBYE_S = 1.0
+"""Longest wait for a connection to get over a statement that failed. Past it the connection is
+closed, and Postgres rolls back: whose caller is gone must not be held while the network is dead."""
 _AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
@@ -35,7 +29,6 @@ _AWAY = (
     asyncpg.InsufficientResourcesError,
     asyncpg.InvalidCatalogNameError,
     OSError,
-    TimeoutError,
 )
 
 
@@ -43,12 +36,25 @@ class SnapshotNeeded(Exception):
     """What several statements read does not fit together: read it again in a snapshot."""
 
 
-class Database:
-    """A pool of connections, handed out inside transactions."""
+class CommitUnknown(DatabaseUnavailable):
+    """Postgres was asked to commit and did not say that it has: it may have, or may yet."""
 
-    def __init__(self, pool: asyncpg.Pool, acquire_timeout_s: float) -> None:
+
+class Database:
+    """A pool of connections, handed out inside transactions.
+
+    connections: those that are open, whoever has them.
+    """
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        acquire_timeout_s: float,
+        connections: Iterable[asyncpg.Connection] = (),
+    ) -> None:
         self._pool = pool
         self._acquire_timeout_s = acquire_timeout_s
+        self._connections = connections
         self._kept: list[asyncpg.Connection] = []
 
     @asynccontextmanager
@@ -67,13 +73,13 @@ class Database:
             try:
                 yield connection
             except BaseException:
-                await self._pool.release(connection)
+                await self._release(connection)
                 raise
             await self._put_back(connection)
         except _REPLACED as error:
             raise SnapshotNeeded from error
         except _AWAY as error:
-            raise _unavailable() from error
+            raise _ours(error) from error
 
     async def _take(self) -> asyncpg.Connection:
         # Taking one from the pool and giving it back costs more than a short statement.
@@ -81,19 +87,32 @@ class Database:
             connection = self._kept.pop()
             if not connection.is_closed():
                 return connection
-            await self._pool.release(connection)
+            await self._release(connection)
         return await self._pool.acquire(timeout=self._acquire_timeout_s)
 
     async def _put_back(self, connection: asyncpg.Connection) -> None:
         if len(self._kept) < self._pool.get_max_size() // _KEPT_OF and not connection.is_closed():
             self._kept.append(connection)
         else:
-            await self._pool.release(connection)
+            await self._release(connection)
+
+    async def _release(self, connection: asyncpg.Connection) -> None:
+        # What cannot be given back in time is closed by asyncpg.
+        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            await self._pool.release(connection, timeout=_GOODBYE_S)
 
     async def close(self) -> None:
         """Give back what was kept from the pool."""
         while self._kept:
-            await self._pool.release(self._kept.pop())
+            await self._release(self._kept.pop())
+
+    def drop_connections(self) -> None:
+        """Close every connection that is not in a transaction: Postgres does not answer, and what
+        was opened before may be dead although nobody was told."""
+        self._kept.clear()
+        for connection in list(self._connections):
+            if not connection.is_closed() and not connection.is_in_transaction():
+                connection.terminate()
 
     async def read(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """Do `work` in a snapshot; again in a new one where an event's own relation was replaced
@@ -125,54 +144,62 @@ class Database:
         self, isolation: Literal["read_committed", "repeatable_read"], *, readonly: bool
     ) -> AsyncIterator[asyncpg.Connection]:
         try:
-            async with (
-                self._pool.acquire(timeout=self._acquire_timeout_s) as connection,
-                connection.transaction(isolation=isolation, readonly=readonly),
-            ):
-                yield connection
+            connection = await self._pool.acquire(timeout=self._acquire_timeout_s)
+            try:
+                transaction = connection.transaction(isolation=isolation, readonly=readonly)
+                await _begin(connection, transaction)
+                try:
+                    yield connection
+                except BaseException:
+                    await _roll_back(connection, transaction)
+                    raise
+                await _commit(connection, transaction, readonly=readonly)
+            finally:
+                await self._release(connection)
         except _AWAY as error:
-            raise _unavailable() from error
+            raise _ours(error) from error
 
 
-def _unavailable() -> DatabaseUnavailable:
-    return DatabaseUnavailable("the database is not available; try again")
-
-
-async def _nothing_to_reset(_: asyncpg.Connection) -> None:
-    """Settings are made for one transaction only, so there is no need to ask Postgres to reset
-    them."""
-
-
-@asynccontextmanager
-async def open_database(settings: DatabaseSettings) -> AsyncIterator[Database]:
-    """Connect to Postgres for as long as the context lasts. Raises SetupError when that fails."""
+async def _begin(connection: asyncpg.Connection, transaction: Transaction) -> None:
     try:
-        pool = await asyncpg.create_pool(
-            settings.dsn.get_secret_value(),
-            min_size=1,
-            max_size=settings.pool_size,
-            init=register_codecs,
-            reset=_nothing_to_reset,
-            command_timeout=settings.statement_timeout_s,
-            server_settings=_SERVER_SETTINGS
-            | {"statement_timeout": str(int(settings.statement_timeout_s * 1000))},
-        )
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        raise SetupError(
-            f"cannot use the database ({type(error).__name__}: {error}). Check "
-            "FACEPASS_DATABASE__DSN, that Postgres runs, and that `facepass-server migrate` was "
-            "run; `facepass-server doctor` looks closer"
+        await transaction.start()
+    except BaseException:
+        _discard(connection)
+        raise
+
+
+async def _roll_back(connection: asyncpg.Connection, transaction: Transaction) -> None:
+    try:
+        async with asyncio.timeout(_GOODBYE_S):
+            await transaction.rollback()
+    except BaseException as error:
+        _discard(connection)
+        if not isinstance(error, Exception):
+            raise
+
+
+async def _commit(
+    connection: asyncpg.Connection, transaction: Transaction, *, readonly: bool
+) -> None:
+    try:
+        await transaction.commit()
+    except BaseException as error:
+        _discard(connection)
+        if readonly or not isinstance(error, Exception):
+            raise
+        # Whatever it is: Postgres may fail, or tell so, after the commit has reached the disk.
+        raise CommitUnknown(
+            "the database did not say whether it stored this; send it again"
         ) from error
-    try:
-        async with pool.acquire() as connection:
-            missing = await pending_migrations(connection)
-        if missing:
-            names = ", ".join(missing)
-            raise SetupError(f"the database lacks {names}: run `facepass-server migrate`")
-        database = Database(pool, settings.acquire_timeout_s)
-        try:
-            yield database
-        finally:
-            await database.close()
-    finally:
-        await pool.close()
+
+
+def _discard(connection: asyncpg.Connection) -> None:
+    # It may be lost and back in the pool already.
+    with suppress(asyncpg.InterfaceError):
+        connection.terminate()
+
+
+def _ours(error: BaseException) -> FacePassError:
+    if isinstance(error, asyncpg.DiskFullError):
+        return OutOfSpace("the database's disk is full; it must be given space before more is sent")
+    return DatabaseUnavailable("the database is not available; try again")

@@ -121,3 +121,7 @@ SELECT face_no FROM tombstone WHERE event_id = $1 AND version > $2;
 -- delete_face --
 -- $1 event_id, $2 face number.
 DELETE FROM {faces} WHERE event_id = $1 AND face_no = $2;
+
+-- sign_of_life --
+-- No parameters.
+SELECT 1;

@@ -11,7 +11,9 @@ from common.errors import Overloaded
 from common.metrics import Metrics
 
 _SHORTEST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
-_PER_WORKER, _LEAST_CALLS = 4, 8
+_UNKNOWN_S = 1.0
+"""How long a call takes, until some have told."""
+_PER_WORKER, _LEAST_CALLS = 4, 16
 
 
 def calls_for(workers: int) -> int:
@@ -32,7 +34,7 @@ class Gate:
         self.name = name
         self._most = most
         self._in_flight = 0
-        self._typical_s = _SHORTEST_WAIT_S
+        self._typical_s = _UNKNOWN_S
         self._admitted = metrics.calls_admitted.labels(name)
 
     def check(self) -> None:

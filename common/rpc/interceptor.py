@@ -27,6 +27,7 @@ from common.errors import (
 from common.logs import request_id
 from common.metrics import Metrics
 from common.rpc.admission import Admission, Gate
+from common.rpc.door import Door
 from common.rpc.events_of import events_of
 from common.rpc.status import code_of, grpc_status_of
 
@@ -47,14 +48,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     takes no place from others.
     """
 
-    def __init__(
-        self, metrics: Metrics, admission: Admission, audit: AuditLog, idle_timeout_s: float
-    ) -> None:
+    def __init__(self, metrics: Metrics, door: Door, idle_timeout_s: float) -> None:
         """idle_timeout_s: longest wait for a request, and for a caller to read an answer."""
         self._metrics = metrics
-        self._admission = admission
-        self._audit = audit
+        self._door = door
         self._idle_timeout_s = idle_timeout_s
+        self.admission: Admission | None = None
+        self.audit: AuditLog | None = None
+        """Both must be there before the door is opened."""
         self._handlers: dict[str, Any] = {}
 
     async def intercept_service(
@@ -63,17 +64,20 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         method = handler_call_details.method
+        refusing = self._door.refusing_handler()
+        if refusing is not None and not method.startswith(_QUIET):
+            return refusing
         if method not in self._handlers:
             handler = await continuation(handler_call_details)
             if handler is None or method.startswith(_QUIET):
                 return handler
+            assert self.admission is not None
             wrap = self._stream if handler.request_streaming else self._single
-            self._handlers[method] = wrap(handler, method)
+            self._handlers[method] = wrap(handler, method, self.admission.gate(method))
         return self._handlers[method]
 
-    def _single(self, handler: Any, method: str) -> Any:
+    def _single(self, handler: Any, method: str, gate: Gate) -> Any:
         """A unary call; to gRPC, a stream of requests of which one is read once we want it."""
-        gate = self._admission.gate(method)
 
         async def guarded(requests: AsyncIterator[bytes], context: Context) -> Any:
             with self._observed(method, gate, context) as call:
@@ -91,9 +95,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return grpc.stream_unary_rpc_method_handler(guarded, None, handler.response_serializer)
 
-    def _stream(self, handler: Any, method: str) -> Any:
+    def _stream(self, handler: Any, method: str, gate: Gate) -> Any:
         """A stream both ways, admitted when its first request has come."""
-        gate = self._admission.gate(method)
 
         async def guarded(requests: AsyncIterator[Any], context: Context) -> None:
             with self._observed(method, gate, context) as call:
@@ -133,11 +136,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     @contextmanager
     def _observed(self, method: str, gate: Gate, context: Context) -> Iterator["_Call"]:
-        call = _Call(context, gate.name, self._metrics, self._audit)
+        assert self.audit is not None
+        call = _Call(context, gate.name, self._metrics, self.audit)
         noting = note.set(call.note)
         token = request_id.set(_request_id(context))
         started = time.perf_counter()
         self._metrics.rpcs_in_flight.labels(method).inc()
+        self._door.enter()
         try:
             yield call
         except asyncio.CancelledError:
@@ -145,11 +150,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             raise
         finally:
             elapsed_s = time.perf_counter() - started
+            self._door.leave()
             self._metrics.rpcs_in_flight.labels(method).dec()
             if not call.refused:
                 self._metrics.rpc_seconds.labels(method).observe(elapsed_s)
             self._metrics.rpcs.labels(method, call.code.name).inc()
-            # The answer goes first: its caller waits, the log does not.
+            # The answer goes first: its caller waits, the log and the audit do not.
             asyncio.get_running_loop().call_soon(call.end, method, elapsed_s)
             request_id.reset(token)
             note.reset(noting)

@@ -1,9 +1,11 @@
 """Building, starting and stopping a gRPC server with health and reflection."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -14,6 +16,7 @@ from common.config import MIB, ServerSettings
 from common.errors import SetupError
 from common.metrics import Metrics, metrics_endpoint
 from common.rpc.admission import Admission
+from common.rpc.door import Door
 from common.rpc.interceptor import CallInterceptor
 
 log = logging.getLogger(__name__)
@@ -21,6 +24,8 @@ _MAX_METADATA_BYTES = 16 * 1024
 _HANDSHAKE_MS = 10_000
 _NO_COMPRESSION = 1
 """The bit of gRPC's `identity`: all other algorithms are answered UNIMPLEMENTED."""
+_LAST_WORDS_S = 0.5
+"""For answers that are on their way when the last call has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,27 +37,114 @@ class RunningServer:
     metrics_port: int | None
 
 
-@asynccontextmanager
-async def serving(
-    settings: ServerSettings,
-    metrics: Metrics,
-    services: Sequence[str],
-    register: Callable[[grpc.aio.Server], None],
-    admission: Admission,
-    audit: AuditLog,
-    *,
-    max_request_bytes: int,
-) -> AsyncIterator[RunningServer]:
-    """Serve for as long as the context lasts; on leaving, tell health first, then let calls finish.
+Services: TypeAlias = Mapping[str, Callable[[Any, grpc.aio.Server], None]]
+"""The generated function that adds a servicer to a server, by the service's full name."""
 
-    services: full names of the services that `register` adds. Raises SetupError when an address
-    cannot be used.
+
+class _Later:
+    """Stands for a servicer that is made once the server listens, which a server must know before.
+
+    The door lets no call by earlier.
     """
-    interceptor = CallInterceptor(metrics, admission, audit, settings.idle_timeout_s)
+
+    def __init__(self) -> None:
+        self.servicer: object = None
+
+    def __getattr__(self, method: str) -> Callable[[Any, Any], Any]:
+        return lambda request, context: getattr(self.servicer, method)(request, context)
+
+
+class Listening:
+    """A gRPC server from its first moment, when nothing but health answers, to its end."""
+
+    def __init__(
+        self,
+        server: grpc.aio.Server,
+        status: health.aio.HealthServicer,
+        interceptor: CallInterceptor,
+        door: Door,
+        servicers: Mapping[str, "_Later"],
+        running: RunningServer,
+        metrics: Metrics,
+        settings: ServerSettings,
+    ) -> None:
+        self._server = server
+        self._status = status
+        self._servicers = servicers
+        self._grace_s = settings.shutdown_grace_s
+        self._notice_s = settings.shutdown_notice_s
+        self._open = False
+        self._interceptor = interceptor
+        self.door = door
+        self.running = running
+        self.metrics = metrics
+
+    @asynccontextmanager
+    async def serving(
+        self, servicers: Mapping[str, object], admission: Admission, audit: AuditLog
+    ) -> AsyncIterator[None]:
+        """Serve for as long as the context lasts; on leaving, `stop`.
+
+        servicers: one for each service, by its full name.
+        """
+        for name, later in self._servicers.items():
+            later.servicer = servicers[name]
+        self._interceptor.admission = admission
+        self._interceptor.audit = audit
+        self.door.open()
+        self._open = True
+        await self.set_ready(True)
+        about = {"port": self.running.port, "services": list(self._servicers)}
+        log.info("serving", extra={"action": "serving", **about})
+        try:
+            yield
+        finally:
+            await self.stop()
+
+    async def set_ready(self, ready: bool) -> None:
+        """Say whether calls would succeed. That the process lives, the service "" says."""
+        for name in self._servicers:
+            await self._status.set(name, _told(ready))
+
+    async def stop(self) -> None:
+        """Tell health, refuse what comes, let what is in flight finish as long as the grace lasts,
+        and end. Whoever asks a second time does not wait."""
+        grace_s, self._grace_s = self._grace_s, 0.0
+        notice_s = self._notice_s if self._open and grace_s else 0.0
+        self._open = False
+        await self._status.enter_graceful_shutdown()
+        finished = False
+        try:
+            finished = await self._drained(grace_s, notice_s)
+        finally:
+            await self._server.stop(_LAST_WORDS_S if finished and grace_s else None)
+
+    async def _drained(self, grace_s: float, notice_s: float) -> bool:
+        await asyncio.sleep(notice_s)
+        self.door.close()
+        # Not left to `stop`, which cuts off calls that end by an error (grpc/grpc#37239).
+        finished = await self.door.emptied(grace_s)
+        # Whoever was answered just now, and calls again, hears why that is in vain.
+        await asyncio.sleep(notice_s)
+        return finished
+
+
+@asynccontextmanager
+async def listening(
+    settings: ServerSettings, metrics: Metrics, services: Services, *, max_request_bytes: int
+) -> AsyncIterator[Listening]:
+    """Listen for as long as the context lasts; calls are refused but inside `Listening.serving`.
+
+    Raises SetupError when an address cannot be used.
+    """
+    door = Door()
+    interceptor = CallInterceptor(metrics, door, settings.idle_timeout_s)
     server = grpc.aio.server(
         interceptors=[interceptor], options=_options(settings, max_request_bytes)
     )
-    register(server)
+    servicers = {name: _Later() for name in services}
+    for name, add in services.items():
+        add(servicers[name], server)
     status = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     names = [*services, health.SERVICE_NAME, reflection.SERVICE_NAME]
@@ -64,16 +156,23 @@ async def serving(
             f"cannot listen on {settings.listen}: taken, or not an address of this machine"
         ) from error
     with _metrics(metrics, settings.metrics_listen) as metrics_port:
+        running = RunningServer(port, metrics_port)
+        listens = Listening(
+            server, status, interceptor, door, servicers, running, metrics, settings
+        )
+        await status.set("", _told(True))
+        await listens.set_ready(False)
         await server.start()
-        for name in ("", *services):
-            await status.set(name, health_pb2.HealthCheckResponse.SERVING)
-        log.info("serving", extra={"action": "serving", "port": port, "services": list(services)})
         try:
-            yield RunningServer(port, metrics_port)
+            yield listens
         finally:
-            await status.enter_graceful_shutdown()
-            await server.stop(settings.shutdown_grace_s)
+            await listens.stop()
             log.info("stopped", extra={"action": "stopped", "services": list(services)})
+
+
+def _told(serving: bool) -> int:
+    states = health_pb2.HealthCheckResponse
+    return int(states.SERVING if serving else states.NOT_SERVING)
 
 
 @contextmanager

@@ -32,6 +32,8 @@ STATUS: Mapping[type[BaseException], grpc.StatusCode] = {
     errors.CallerIdle: grpc.StatusCode.UNAVAILABLE,
     errors.AuditUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.DatabaseUnavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.Starting: grpc.StatusCode.UNAVAILABLE,
+    errors.ShuttingDown: grpc.StatusCode.UNAVAILABLE,
 }
 """Anything else is INTERNAL."""
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from uuid import uuid4
 
 from common.db.events import EventReader
-from common.db.pool import open_database
+from common.db.opening import open_database
 from common.metrics import Metrics
 from indexer.config import IndexerSettings
 from indexer.graphs.curator import Curator, Pace
@@ -29,7 +29,7 @@ async def in_the_background(
     one while a graph is built."""
     promotion = settings.promotion
     own = settings.database.model_copy(update={"pool_size": _CONNECTIONS})
-    async with open_database(own) as database:
+    async with open_database(own, patient=True) as database:
         repository = CuratorRepository(database, reader)
         drops = RelationDrops(database)
         queue = OperationQueue(database, uuid4(), pace.stale_s)

@@ -22,6 +22,7 @@ from common.errors import (
 )
 from common.paging import decode_token, encode_token, fingerprint, not_ours, page_size
 from common.rpc.convert import enum_to_wire, timestamp_to_wire
+from common.rpc.door import Door
 from common.rpc.status import status_of
 from indexer.event_repository import EventRepository
 from indexer.event_service import index_to_wire
@@ -37,9 +38,12 @@ _LIST_TOKEN = fingerprint("ListOperations")
 class OperationsServicer(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc]
     """Wire to domain and back."""
 
-    def __init__(self, operations: OperationRepository, events: EventRepository) -> None:
+    def __init__(
+        self, operations: OperationRepository, events: EventRepository, door: Door
+    ) -> None:
         self._operations = operations
         self._events = events
+        self._door = door
 
     async def GetOperation(
         self, request: operations_pb2.GetOperationRequest, context: Context
@@ -71,7 +75,7 @@ class OperationsServicer(operations_pb2_grpc.OperationsServicer):  # type: ignor
     ) -> operations_pb2.Operation:
         until = monotonic() + _wait_s(request)
         operation = await self._get(request.name)
-        while not operation.done and monotonic() < until:
+        while not operation.done and monotonic() < until and not self._door.closing.is_set():
             await asyncio.sleep(min(_LOOK_S, max(0.0, until - monotonic())))
             operation = await self._get(request.name)
         return await self.to_wire(operation)

@@ -245,7 +245,7 @@ def _needing_room() -> Iterator[None]:
     """Tell a database that is full from one that is away: trying again at once would not help."""
     try:
         yield
-    except DatabaseUnavailable as error:
+    except (DatabaseUnavailable, OutOfSpace) as error:
         if isinstance(error.__cause__, (asyncpg.DiskFullError, asyncpg.OutOfMemoryError)):
             raise OutOfSpace("the database has no room for the graph of the event") from error
         raise

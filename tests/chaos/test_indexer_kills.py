@@ -57,9 +57,6 @@ class Mortal:
         self.outlived += len(await asyncio.to_thread(left_of, workers, WORKERS_END_WITHIN_S))
         self._run = self._server.start()
 
-    def end(self) -> None:
-        self._run.end()
-
 
 @pytest.mark.timeout(800)
 async def test_an_indexer_is_killed_in_the_midst_of_a_stream(
@@ -73,7 +70,8 @@ async def test_an_indexer_is_killed_in_the_midst_of_a_stream(
     with evidence() as folder, EmbeddedPostgres(folder / "data") as postgres:
         await migrate(postgres.owner_dsn)
         variables = {"DATABASE__DSN": postgres.server_dsn, "ENGINE__WORKERS": str(WORKERS)}
-        mortal = Mortal(ServerProcess("indexer", folder, variables=variables))
+        server = ServerProcess("indexer", folder, variables=variables)
+        mortal = Mortal(server)
         try:
             await mortal.ready()
             journal = Journal(folder / "gala.jsonl", seed)
@@ -86,12 +84,12 @@ async def test_an_indexer_is_killed_in_the_midst_of_a_stream(
                 for _ in range(kills):
                     await struck_midway(seeded, choice, mortal.die_and_return)
                     await mortal.ready()
-                journal.close()
                 audit = await Audit.of(journal.path, postgres.owner_dsn, client, "gala")
-            audit.assert_clean()
+                audit.assert_clean()
+                await seeded.settle()
             assert mortal.outlived == 0
         finally:
-            mortal.end()
+            server.end()
     figure(
         "Indexer killed in the midst of a stream",
         done="SIGKILL; the client library goes on with the Indexer that is started next",

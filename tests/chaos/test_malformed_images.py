@@ -31,13 +31,15 @@ from common.config import MIB, EngineSettings, ImageLimits
 from common.errors import InvalidImage
 from common.vision.picture import Picture
 
+pytestmark = pytest.mark.timeout(900)
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "standalone", "standalone"]
 WORKERS = 2
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF")
 START_S = 90
 SERVICE_GROWTH = 200 * MIB
-SLOWEST_S = 5.0
+TIMEOUT_S = 20
+"""After which a worker is replaced: a third of what is usual, and none may be."""
 FINE = "fine"
 
 
@@ -47,6 +49,7 @@ class Service:
     def __init__(self, folder: Path, pack: Path | None) -> None:
         engine = {"KIND": "onnx", "PACK": str(pack)} if pack else {"KIND": "starter"}
         engine |= {"WORKERS": str(WORKERS), "SELFIE_WORKERS": "0"}
+        engine["IMAGE_TIMEOUT_S"] = str(TIMEOUT_S)
         ports = [
             f"--{server}-{listen}=127.0.0.1:0"
             for server in ("indexer", "searcher")
@@ -236,7 +239,6 @@ def test_malformed_images(
     assert decoders.foreign == [] and decoders.calls > answers[FINE]
     assert largest - before <= SERVICE_GROWTH
     assert service.worker_peak() - loaded <= EngineSettings().worker_memory_bytes
-    assert slowest < SLOWEST_S or not long
     refused = answers.total() - answers[FINE]
     figure(
         "Malformed images",

@@ -67,9 +67,14 @@ async def test_overload(servers: Any, tmp_path: Path, long: bool, figure: Any, w
         return tally
 
     # As many callers as are admitted: this is the peak.
-    peaks = [await go(n, seconds=seconds / 3, callers=8) for n in range(2 if long else 1)]
+    peaks = [
+        await go(n, seconds=seconds / 6 if long else 0.7, callers=8)
+        for n in range(2 if long else 1)
+    ]
     peak = max(len(tally.good_ms) / tally.seconds for tally in peaks)
-    near = await go(10, seconds=seconds if long else seconds / 2, rate=0.8 * peak)
+    # Enough calls for a look at the slowest, however slow the machine is.
+    seconds = max(seconds, 60 / peak)
+    near = await go(10, seconds=seconds / 2, rate=0.8 * peak)
     before = rss_mib()
     for times in (2, 5):
         over = await go(times, seconds=seconds, rate=times * peak)
@@ -86,7 +91,7 @@ async def test_overload(servers: Any, tmp_path: Path, long: bool, figure: Any, w
             assert rss_mib() - before < 50
         figure(
             f"{times} times as many {what} as a server can answer",
-            done=f"{seconds:g} s of calls that do not wait for those before, "
+            done=f"{seconds:.0f} s of calls that do not wait for those before, "
             f"{times} times the peak",
             answered=len(over.good_ms),
             refused_with_when_to_try_again=len(over.refused_ms),

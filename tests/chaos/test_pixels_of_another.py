@@ -18,6 +18,7 @@ from common.vision.picture import Picture
 from common.vision.types import AnalyzeOptions, BgrImage, EmbeddingVector
 from common.vision.workers import WorkerPool
 
+pytestmark = pytest.mark.timeout(900)
 SIDE = 256
 ALIKE = 0.2
 """Similarity of two faces from which on one may have come from the other."""
@@ -30,7 +31,6 @@ FORMS: list[tuple[str, dict[str, object]]] = [
     ("WEBP", {"lossless": True}),
 ]
 TEXTURES = (data.brick, data.grass, data.gravel)
-BLOCK = 16
 
 
 def guests() -> list[Image.Image]:
@@ -45,41 +45,39 @@ def scenes() -> list[Image.Image]:
 
 @dataclass(frozen=True)
 class Pair:
-    """A guest's photo, then a damaged one of a scene; `whole` is that before it was damaged."""
+    """A guest's photo, then a damaged one of a scene; `blank` is as large, and empty."""
 
     guest: bytes
+    blank: bytes
     damaged: bytes
-    whole: bytes
 
 
 def pairs(count: int, seed: int) -> Iterator[Pair]:
     """Of every format by turns, cut or changed."""
     choice = random.Random(seed)
-    made = [
-        Pair(encode(guest, kind, **how), b"", encode(scene, kind, **how))
-        for guest, scene, (kind, how) in product(guests(), scenes(), FORMS)
-    ]
+    kinds = list(product(guests(), scenes(), FORMS))
     for number in range(count):
-        pair = made[number % len(made)]
-        cut = truncated(pair.whole, choice.randrange(20, 100))
-        damaged = cut if number % 2 else mutant([pair.whole], choice)
-        yield Pair(pair.guest, damaged, pair.whole)
+        guest, scene, (kind, how) = kinds[number % len(kinds)]
+        whole = encode(scene, kind, **how)
+        cut = truncated(whole, choice.randrange(20, 100))
+        damaged = cut if number % 2 else mutant([whole], choice)
+        blank = Image.new("RGB", (SIDE, SIDE))
+        yield Pair(encode(guest, kind, **how), encode(blank, kind, **how), damaged)
 
 
 def pixels(content: bytes) -> BgrImage:
     return Picture.open(content, ImageLimits(), max_bytes=1 << 24).view().pixels
 
 
-def blocks_of(image: BgrImage, whole: BgrImage, guest: BgrImage) -> int:
-    """How many blocks of an image are not its own and look like those of a guest's photo."""
-    found = 0
-    for y, x in product(range(0, SIDE, BLOCK), repeat=2):
-        at = np.s_[y : y + BLOCK, x : x + BLOCK]
-        mine, own, other = (each[at].astype(float).ravel() for each in (image, whole, guest))
-        if np.abs(mine - own).mean() < 8 or min(mine.std(), other.std()) < 5:
-            continue
-        found += bool(np.corrcoef(mine, other)[0, 1] > 0.9)
-    return found
+def after(before: bytes, content: bytes) -> BgrImage:
+    """The pixels of an image; its memory, and whatever a decoder keeps, held those of another."""
+    pixels(before)
+    return pixels(content)
+
+
+def foreign_pixels(one: BgrImage, other: BgrImage) -> int:
+    """How many pixels of the same image depend on which image was decoded before it."""
+    return int((one != other).any(axis=2).sum())
 
 
 @pytest.fixture(scope="module")
@@ -104,24 +102,22 @@ async def embeddings(worker: WorkerPool, content: bytes) -> list[EmbeddingVector
 async def test_nothing_of_one_image_appears_in_the_next(
     worker: WorkerPool, long: bool, figure: Callable[..., None]
 ) -> None:
-    count, refused, strange = (1000 if long else 50), 0, 0
+    count, refused, foreign = (1000 if long else 50), 0, 0
     most_alike = -1.0
     for number, pair in enumerate(pairs(count, seed=11)):
-        guest = pixels(pair.guest)
         (face,) = await embeddings(worker, pair.guest)
         try:
-            shown = pixels(pair.damaged)
+            shown = after(pair.guest, pair.damaged)
         except InvalidImage:
             refused += 1
             with pytest.raises(InvalidImage):
                 await embeddings(worker, pair.damaged)
             continue
-        if shown.shape == guest.shape:
-            strange += blocks_of(shown, pixels(pair.whole), guest)
+        foreign += foreign_pixels(shown, after(pair.blank, pair.damaged))
         for other in await embeddings(worker, pair.damaged):
             most_alike = max(most_alike, float(face @ other))
             assert most_alike < ALIKE, number
-    assert strange == 0
+    assert foreign == 0
     assert 0 < refused < count
     assert worker.replaced == 0
     figure(
@@ -129,7 +125,7 @@ async def test_nothing_of_one_image_appears_in_the_next(
         done="Photos with a face, each followed by a cut or changed one in the same worker",
         pairs=count,
         refused=refused,
-        blocks_of_the_guest_in_the_next=strange,
+        pixels_of_the_guest_in_the_next=foreign,
         faces_of_the_guest_in_the_next=0,
     )
 
@@ -138,9 +134,8 @@ async def test_what_is_looked_for_would_be_found(worker: WorkerPool) -> None:
     """Where a decoder does fill what is missing with the image before, both measures tell."""
     guest, scene = np.asarray(guests()[0]), np.asarray(scenes()[0])
     filled = np.concatenate([scene[: SIDE // 8], guest[SIDE // 8 :]])
-    bgr = [np.ascontiguousarray(each[..., ::-1]) for each in (filled, scene, guest)]
-    assert blocks_of(bgr[0], bgr[1], bgr[2]) > 50
-    assert blocks_of(bgr[1], bgr[1], bgr[2]) == 0
+    emptied = np.concatenate([scene[: SIDE // 8], np.zeros_like(guest[SIDE // 8 :])])
+    assert foreign_pixels(filled, emptied) > SIDE * SIDE // 2
     (face,) = await embeddings(worker, encode(Image.fromarray(guest), "PNG"))
     (seen,) = await embeddings(worker, encode(Image.fromarray(filled), "PNG"))
     assert float(face @ seen) > ALIKE

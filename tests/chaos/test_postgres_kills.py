@@ -46,11 +46,11 @@ async def kill_and_audit(
             await asyncio.to_thread(family.strike, fault, choice)
 
         pauses.append(await struck_midway(seeded, choice, strike))
-    journal.close()
     postgres = EmbeddedPostgres(data_dir)
     postgres.attach()
     audit = await Audit.of(journal.path, postgres.owner_dsn, client, event)
     audit.assert_clean()
+    await seeded.settle()
     return audit, max(pauses)
 
 
@@ -78,7 +78,7 @@ async def test_postgres_is_killed_while_indexing(
                     pauses.append(pause_s)
             assert standalone.exit_code is None
         finally:
-            standalone.end()
+            server.end()
         # Each strike struck: Postgres said so, or was started again.
         said, log = server.said(), PostgresFamily(data).log()
         wanted = Counter(fault.ends_it for fault in kills)

@@ -22,7 +22,7 @@ from server_process import ServerProcess
 import indexer.app
 from common.config import DatabaseSettings
 from common.db.migrate import migrate
-from common.db.pool import open_database
+from common.db.opening import open_database
 from common.errors import DatabaseUnavailable
 from indexer.graphs.curator import Pace
 from indexer.graphs.operations import Operation, Phase

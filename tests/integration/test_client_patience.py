@@ -21,7 +21,7 @@ from common.rpc.status import grpc_status_of, status_of
 from common.vision.fake_photos import Command, fake_photo
 
 RETRY_AFTER_S = 0.4
-FULL = Overloaded("full", retry_after_s=RETRY_AFTER_S)
+FULL = Overloaded("full", limit="searches", retry_after_s=RETRY_AFTER_S)
 QUICK = UploadLimits(first_wait_s=0.01, longest_wait_s=0.02)
 FAILED, INDEXED = types_pb2.PHOTO_STATE_FAILED, types_pb2.PHOTO_STATE_INDEXED
 PHOTOS = [PhotoSource(f"p{number}", b"x") for number in range(4)]

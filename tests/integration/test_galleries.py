@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import searcher.app
 from common.db.events import EventReader, PackRegistry
-from common.db.pool import open_database
+from common.db.opening import open_database
 from common.metrics import Metrics
 from common.names import EventName
 from common.vision.fake_engine import FakeEngine
@@ -167,7 +167,7 @@ async def test_a_name_created_again_is_another_event(gala: Any) -> None:
 
 async def test_searches_of_one_event_at_a_time_all_get_their_own_answer(gala: Any) -> None:
     await hot(gala, "gala")
-    people = [ANNA, BEN, CARA] * 20
+    people = [ANNA, BEN, CARA] * 5
     answers = await asyncio.gather(*(search(gala, "gala", person) for person in people))
     for person, answer in zip(people, answers, strict=True):
         expected = {ANNA: {"anna-0", "anna-1", "anna-2", "both"}, BEN: {"both"}, CARA: set()}

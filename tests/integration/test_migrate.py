@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
@@ -11,7 +12,7 @@ from pydantic import SecretStr
 
 from common.config import DatabaseSettings
 from common.db.migrate import migrate, migrations_dir, read_migrations
-from common.db.pool import open_database
+from common.db.opening import open_database
 from common.errors import SetupError
 from standalone.embedded import EmbeddedPostgres, Role
 
@@ -82,6 +83,20 @@ async def test_servers_refuse_a_database_that_lacks_migrations(empty: str) -> No
     with pytest.raises(SetupError, match="facepass-server migrate"):
         async with open_database(settings):
             pytest.fail("the database was opened")
+
+
+async def test_waiting_does_not_mend_what_is_set_up_wrongly(empty: str) -> None:
+    """A server waits for a database that is away, not for another password."""
+    parts = urlsplit(empty)
+    wrong = parts._replace(netloc=f"{parts.username}:wrong@").geturl()
+    other = parts._replace(path="/nowhere").geturl()
+    for dsn, said in ((wrong, "InvalidPassword"), (other, "InvalidCatalogName"), (empty, "lacks")):
+        with pytest.raises(SetupError, match=said):
+            async with (
+                asyncio.timeout(20),
+                open_database(DatabaseSettings(dsn=SecretStr(dsn)), patient=True),
+            ):
+                pytest.fail("the database was opened")
 
 
 async def test_no_database_is_a_clear_error() -> None:

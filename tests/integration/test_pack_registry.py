@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from common.db.events import PackRegistry
-from common.db.pool import open_database
+from common.db.opening import open_database
 from common.vision.fake_engine import FakeEngine
 
 

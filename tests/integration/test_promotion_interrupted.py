@@ -13,7 +13,8 @@ from facepass.v1 import events_pb2
 from large_events import ask, delete_event, finished, index_of, indexing
 
 import indexer.app
-from common.db.pool import Database, open_database
+from common.db.opening import open_database
+from common.db.pool import Database
 from common.names import EventName
 from indexer.graphs.operations import Operation, Phase
 

@@ -24,7 +24,8 @@ from large_events import (
 
 from common.db.events import EventReader, PackRegistry
 from common.db.faces import EventFaces
-from common.db.pool import Database, open_database
+from common.db.opening import open_database
+from common.db.pool import Database
 from common.errors import EventNotFound
 from common.event import Event
 from common.metrics import Metrics

@@ -14,7 +14,8 @@ from crowd import Crowd
 from large_events import fill, finished, index_of, indexing, optimize
 
 from common.db.events import EventReader, PackRegistry
-from common.db.pool import Database, open_database
+from common.db.opening import open_database
+from common.db.pool import Database
 from common.event import Event, EventSettings
 from common.metrics import Metrics
 from indexer.graphs.recall import PROBES, RecallWatch

@@ -15,7 +15,7 @@ async def struck_midway(
 ) -> float:
     """Index photos and have it struck at some moment before half of them are answered.
 
-    Returns after how many seconds from the blow on the next photo was answered.
+    Returns the longest pause between two answers from the blow on, in seconds.
     """
     moment = choice.randrange(1, PHOTOS // 2)
     come = asyncio.Event()
@@ -34,6 +34,5 @@ async def struck_midway(
         return at
 
     _, at = await asyncio.gather(client.burst(PHOTOS, answered), wait_and_strike())
-    # The first of them may have been on their way already.
     later = [each for each in answers if each > at]
     return max((b - a for a, b in zip([at, *later], later, strict=False)), default=0.0)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from common.calibration import Calibration
 from common.config import ImageLimits
 from common.db.events import EventReader, PackRegistry
-from common.db.pool import Connection, Database, open_database
+from common.db.opening import open_database
+from common.db.pool import Connection, Database
 from common.event import StoredPack
 from common.metrics import Metrics
 from common.names import EventName

@@ -57,7 +57,6 @@ class Journal:
 
     def __init__(self, path: Path, seed: int) -> None:
         self.path = path
-        self._file = path.open("x")
         self._number = 0
         self._write({"seed": seed})
 
@@ -71,13 +70,11 @@ class Journal:
         """Note what came of it."""
         self._write({"end": number, "as": end.value})
 
-    def close(self) -> None:
-        self._file.close()
-
     def _write(self, line: dict[str, object]) -> None:
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with self.path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def stories(path: Path) -> list[Story]:

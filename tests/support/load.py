@@ -21,6 +21,7 @@ SEARCH = "/facepass.v1.Searcher/Search"
 INDEX = "/facepass.v1.Indexer/IndexPhoto"
 CONNECTIONS = 4
 TIMEOUT_S = 30
+CANCEL_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,10 @@ class Plan:
     callers: int = 0
     rate: float = 0.0
     seed: int = 0
+    calls: int = 0
+    """Most calls in all; 0: as many as there is time for."""
+    cancelled: float = 0.0
+    """Share of the calls that are cancelled at some moment of their first CANCEL_S."""
 
 
 @dataclass
@@ -45,6 +50,7 @@ class Tally:
     good_ms: list[float] = field(default_factory=list)
     refused_ms: list[float] = field(default_factory=list)
     health_ms: list[float] = field(default_factory=list)
+    cancelled: int = 0
     untold: int = 0
     """Refusals that did not say when to try again."""
     failed: dict[str, int] = field(default_factory=dict)
@@ -59,6 +65,7 @@ class Load:
         self._tally = Tally()
         self._request = Path(plan.request).read_bytes()
         self._number = 0
+        self._chance = random.Random(plan.seed)
         options = [("grpc.use_local_subchannel_pool", 1)]
         self._channels = [
             grpc.aio.insecure_channel(plan.address, options) for _ in range(CONNECTIONS)
@@ -82,14 +89,14 @@ class Load:
         return self._tally
 
     async def _closed(self, started: float) -> None:
-        while time.perf_counter() - started < self._plan.seconds:
+        most = self._plan.calls or sys.maxsize
+        while self._number < most and time.perf_counter() - started < self._plan.seconds:
             await self._one()
 
     async def _open(self, started: float) -> None:
-        chance = random.Random(self._plan.seed)
         due = 0.0
         async with asyncio.TaskGroup() as calls:
-            while (due := due + chance.expovariate(self._plan.rate)) < self._plan.seconds:
+            while (due := due + self._chance.expovariate(self._plan.rate)) < self._plan.seconds:
                 await asyncio.sleep(max(0.0, started + due - time.perf_counter()))
                 calls.create_task(self._one())
 
@@ -103,8 +110,14 @@ class Load:
             # What comes twice in a message is merged, so this names the photo.
             request += indexer_pb2.IndexPhotoRequest(photo=header).SerializeToString()
         begun = time.perf_counter()
+        answer = call(request, timeout=TIMEOUT_S)
+        if self._chance.random() < self._plan.cancelled:
+            after_s = self._chance.random() * CANCEL_S
+            asyncio.get_running_loop().call_later(after_s, answer.cancel)
         try:
-            await call(request, timeout=TIMEOUT_S)
+            await answer
+        except asyncio.CancelledError:
+            self._tally.cancelled += 1
         except grpc.aio.AioRpcError as error:
             self._note(error, (time.perf_counter() - begun) * 1000)
         else:

@@ -62,6 +62,12 @@ class PostgresFamily:
             case Fault.IMMEDIATE:
                 _send(self.postmasters(), signal.SIGQUIT)  # as `pg_ctl stop --mode=immediate`
 
+    def end(self) -> None:
+        """Kill what is left of it."""
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
     def log(self) -> str:
         """All that Postgres said."""
         logs = sorted((self._data_dir / "logs").glob("postgres-*.log"))

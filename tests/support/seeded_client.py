@@ -2,12 +2,13 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from hashlib import sha256
 
 from facepass import AsyncClient, FacePassError, NotFound, PhotoSource, UploadLimits
 from facepass.v1 import indexer_pb2, types_pb2
-from journal import Drawn, End, Journal, Kind
+from journal import Drawn, End, Journal, Kind, stories
 
 from common.vision.fake_photos import PALETTE, POOR_SHOT, fake_photo
 
@@ -17,7 +18,7 @@ _GOOD = {types_pb2.PHOTO_STATE_INDEXED, types_pb2.PHOTO_STATE_DUPLICATE}
 
 
 class SeededClient:
-    """Works on one event. `answers`: what it was told of photos of streams, in order."""
+    """Works on one event."""
 
     def __init__(self, client: AsyncClient, event: str, journal: Journal, seed: int) -> None:
         self._client = client
@@ -26,7 +27,6 @@ class SeededClient:
         self._random = random.Random(seed)
         self._drawn = 0
         self._kept: list[Drawn] = []
-        self.answers: list[indexer_pb2.PhotoResult] = []
 
     async def burst(self, photos: int, answered: Callable[[int], None]) -> None:
         """Index so many photos in a stream, with some single calls and deletions beside it.
@@ -43,6 +43,20 @@ class SeededClient:
         await asyncio.gather(
             self._stream(streamed, answered), self._index_alone(alone), self._delete(gone)
         )
+
+    async def settle(self) -> None:
+        """Send again what no answer came for, or failed: once more is enough, and not too much."""
+        open_ends = [
+            story.photo
+            for story in stories(self._journal.path)
+            if not (story.must_be_there or {kind for kind, _ in story.steps} & {Kind.DELETE})
+        ]
+        await self._stream(open_ends, lambda _: None)
+        ids = Counter(
+            [p.name.rpartition("/")[2] async for p in self._client.list_photos(self._event)]
+        )
+        assert {ids[photo.photo_id] for photo in open_ends} <= {1}
+        assert all(photo in self._kept for photo in open_ends)
 
     def _draw(self) -> Drawn:
         self._drawn += 1
@@ -65,7 +79,6 @@ class SeededClient:
         async for result in results:
             number, photo = begun.pop(result.photo_id)
             self._end(number, photo, result)
-            self.answers.append(result)
             count += 1
             answered(count)
 

@@ -24,7 +24,7 @@ class ServerProcess:
         self.indexer, self.searcher = (f"127.0.0.1:{port}" for port in free_ports(2))
         self._folder = folder
         self._folder.mkdir(exist_ok=True)
-        self._starts = 0
+        self._runs: list[Started] = []
         listen = [f"--indexer-listen={self.indexer}", "--indexer-metrics-listen="]
         if command == "standalone":
             listen += [f"--searcher-listen={self.searcher}", "--searcher-metrics-listen="]
@@ -34,9 +34,9 @@ class ServerProcess:
 
     def start(self) -> "Started":
         """Start one; earlier ones may run still."""
-        self._starts += 1
-        ready = self._folder / f"ready-{self._starts}.json"
-        with (self._folder / f"server-{self._starts}.log").open("w") as log:
+        number = len(self._runs)
+        ready = self._folder / f"ready-{number}.json"
+        with (self._folder / f"server-{number}.log").open("w") as log:
             process = subprocess.Popen(
                 [*self._command, f"--ready-file={ready}"],
                 env={**os.environ, **self._environment},
@@ -44,7 +44,13 @@ class ServerProcess:
                 stdout=log,
                 stderr=log,
             )
-        return Started(process, ready, Path(log.name))
+        self._runs.append(Started(process, ready, Path(log.name)))
+        return self._runs[-1]
+
+    def end(self) -> None:
+        """Stop in good order what runs of them."""
+        for run in self._runs:
+            run.end()
 
     def said(self) -> str:
         """All that was logged by all of them."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.flow import map_unordered
+from common.flow import map_unordered, until
 
 
 async def numbers(count: int) -> AsyncIterator[int]:
@@ -87,4 +87,36 @@ async def test_an_error_of_the_source_is_the_callers() -> None:
 
     with pytest.raises(ValueError, match="source"):
         async for _ in map_unordered(source(), work, 2):
+            pass
+
+
+async def test_a_stopped_source_gives_what_is_whole_and_no_more() -> None:
+    stop, cancelled = asyncio.Event(), []
+
+    async def source() -> AsyncIterator[int]:
+        yield 1
+        yield 2
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append("what was half read")
+            raise
+
+    found = []
+    async for item in until(stop, source()):
+        found.append(item)
+        if item == 2:
+            asyncio.get_running_loop().call_later(0.01, stop.set)
+    assert found == [1, 2]
+    assert cancelled == ["what was half read"]
+
+
+async def test_a_source_that_ends_or_fails_does_so_through_a_stop() -> None:
+    async def failing() -> AsyncIterator[int]:
+        yield 1
+        raise ValueError
+
+    assert [item async for item in until(asyncio.Event(), numbers(3))] == [0, 1, 2]
+    with pytest.raises(ValueError):
+        async for _ in until(asyncio.Event(), failing()):
             pass

@@ -1,0 +1,154 @@
+"""Opening the way to Postgres: at once, or once Postgres is there."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+from weakref import WeakSet
+
+import asyncpg
+
+from common.config import DatabaseSettings
+from common.db.codec import register_codecs
+from common.db.migrate import migrate, pending_migrations
+from common.db.pool import Database
+from common.errors import DatabaseUnavailable, SetupError
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 3.0
+_CLOSE_S = 5.0
+_SESSION = {
+    "application_name": "facepass",
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+    # Planning a look-up anew for each event takes twice as long as the look-up, and each has one
+    # plan that is right for any event.
+    "plan_cache_mode": "force_generic_plan",
+    # A session whose server is gone, or cannot be reached, holds its locks no longer than this.
+    "idle_in_transaction_session_timeout": "15s",
+    "tcp_user_timeout": "15s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "2",
+}
+_WRONG = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError)
+_NOT_THERE_YET = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    OSError,
+)
+
+
+@asynccontextmanager
+async def open_database(
+    settings: DatabaseSettings, *, patient: bool = False
+) -> AsyncIterator[Database]:
+    """Connect to Postgres for as long as the context lasts. Raises SetupError when that fails.
+
+    patient: wait for a Postgres that is away or still starting, as long as it takes. What waiting
+    cannot mend is raised all the same.
+    """
+    connections: WeakSet[asyncpg.Connection] = WeakSet()
+
+    async def prepare(connection: asyncpg.Connection) -> None:
+        await register_codecs(connection)
+        connections.add(connection)
+
+    pool = await asyncpg.create_pool(
+        settings.dsn.get_secret_value(),
+        min_size=0,
+        max_size=settings.pool_size,
+        init=prepare,
+        reset=_nothing_to_reset,
+        timeout=settings.acquire_timeout_s,
+        command_timeout=settings.statement_timeout_s,
+        server_settings=_SESSION
+        | {"statement_timeout": str(int(settings.statement_timeout_s * 1000))},
+    )
+    try:
+        await _require_usable(pool, settings, patient=patient)
+        database = Database(pool, settings.acquire_timeout_s, connections)
+        try:
+            yield database
+        finally:
+            await database.close()
+    finally:
+        await _close(pool)
+
+
+async def migrate_patiently(dsn: str) -> list[str]:
+    """`migrate`, once Postgres is there. Raises SetupError for what waiting cannot mend."""
+
+    async def attempt() -> list[str]:
+        try:
+            return await migrate(dsn)
+        except SetupError as error:
+            if _may_come(error.__cause__):
+                raise DatabaseUnavailable(error.message) from error
+            raise
+
+    return await patiently(attempt)
+
+
+async def patiently(work: Callable[[], Awaitable[T]]) -> T:
+    """Do `work`, again and again while the database is away, so it must be safe to repeat."""
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        try:
+            return await work()
+        except DatabaseUnavailable as error:
+            _say_waiting(error)
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+
+async def _require_usable(pool: asyncpg.Pool, settings: DatabaseSettings, *, patient: bool) -> None:
+    async def look() -> list[str]:
+        try:
+            async with pool.acquire(timeout=settings.acquire_timeout_s) as connection:
+                return await pending_migrations(connection)
+        except _WRONG as error:
+            if patient and _may_come(error):
+                raise DatabaseUnavailable(_words(error)) from error
+            raise SetupError(
+                f"cannot use the database ({_words(error)}). Check "
+                "FACEPASS_DATABASE__DSN, that Postgres runs, and that `facepass-server migrate` "
+                "was run; `facepass-server doctor` looks closer"
+            ) from error
+
+    missing = await patiently(look)
+    if missing:
+        names = ", ".join(missing)
+        raise SetupError(f"the database lacks {names}: run `facepass-server migrate`")
+
+
+def _may_come(error: BaseException | None) -> bool:
+    """Whether Postgres is away, and not something wrong with how we call on it."""
+    return isinstance(error, _NOT_THERE_YET) and not isinstance(error, ssl.SSLError)
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _say_waiting(error: DatabaseUnavailable) -> None:
+    extra = {"action": "waiting_for_database"}
+    log.warning("waiting for the database (%s)", error.message, extra=extra)
+
+
+async def _nothing_to_reset(_: asyncpg.Connection) -> None:
+    """Settings are made for one transaction only, so there is no need to ask Postgres to reset
+    them."""
+
+
+async def _close(pool: asyncpg.Pool) -> None:
+    """Close every connection, with or without Postgres' goodbye."""
+    try:
+        async with asyncio.timeout(_CLOSE_S):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
