@@ -138,6 +138,35 @@ class AuditSettings(SettingsBlock):
     """Days after which `facepass-server audit prune` removes rows. 0: never."""
 
 
+class QuotaSettings(SettingsBlock):
+    """What one subject, and all callers of one event, may use up; 0 means any amount."""
+
+    searches_per_minute: float = Field(default=0, ge=0, le=1e9)
+    """Calls of the Searcher by one subject."""
+    photos_per_minute: float = Field(default=0, ge=0, le=1e9)
+    """Photos that one subject indexes; those that are stored already do not count."""
+    megabytes_per_minute: float = Field(default=0, ge=0, le=1e9)
+    """Millions of bytes of photos and searches of one subject."""
+    megapixels_per_minute: float = Field(default=0, ge=0, le=1e9)
+    """Millions of pixels that are decoded for one subject, which is what takes the time."""
+    event_searches_per_minute: float = Field(default=0, ge=0, le=1e9)
+    """Calls of the Searcher about one event, whoever makes them."""
+    event_photos_per_minute: float = Field(default=0, ge=0, le=1e9)
+    """Photos indexed into one event."""
+    event_megabytes_per_minute: float = Field(default=0, ge=0, le=1e9)
+    """Millions of bytes of photos and searches of one event."""
+    event_megapixels_per_minute: float = Field(default=0, ge=0, le=1e9)
+    """Millions of pixels that are decoded for one event."""
+    burst_s: float = Field(default=60.0, gt=0, le=86_400)
+    """So many seconds' worth of each may come at once, after as long a pause."""
+    shared: bool = False
+    """Count together what all servers of the database do, at the cost of a statement a call; else
+    each server counts for itself."""
+    people_per_day: int = Field(default=0, ge=0, le=1000)
+    """Different people that one subject may look up in one event within a day, counted by each
+    query server for itself. Only where each guest has a token of their own."""
+
+
 class LogSettings(SettingsBlock):
     """Logs are JSON lines on standard error."""
 
@@ -160,4 +189,5 @@ class CommonSettings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     limits: ImageLimits = ImageLimits()
     audit: AuditSettings = AuditSettings()
+    quota: QuotaSettings = QuotaSettings()
     log: LogSettings = LogSettings()

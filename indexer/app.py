@@ -13,6 +13,7 @@ from common.db.watch import DatabaseWatch
 from common.event import StoredPack
 from common.metrics import Metrics
 from common.pool_metrics import observe_workload
+from common.quotas.quotas import open_quotas
 from common.rpc.admission import Admission, Gate, calls_for
 from common.rpc.server import Listening, RunningServer, Services
 from common.rpc.server import listening as listen
@@ -99,7 +100,8 @@ async def serving(
         writer = PhotoWriter(WriteRepository(database, reader, pack, settle_s), metrics)
         pending = PendingPhotos(photos, metrics)
         space = Space(settings.storage, SpaceRepository(database), metrics)
-        indexing = PhotoIndexing(vision, photos, writer, pending, space, metrics)
+        quotas = open_quotas(settings.quota, database, metrics)
+        indexing = PhotoIndexing(vision, photos, writer, pending, space, quotas, metrics)
         optimizing = Optimizing(operations, curator.wake, settings.promotion.hnsw_min_faces)
         operations_servicer = OperationsServicer(operations, events, server.door)
         servicer = IndexerServicer(

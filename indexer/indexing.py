@@ -16,6 +16,7 @@ from common.errors import (
 from common.event import Event
 from common.metrics import Metrics
 from common.photo import Photo, PhotoState
+from common.quotas.quotas import Quotas
 from common.rpc.status import code_of
 from common.vision.types import Analysis, AnalyzeOptions, Timings, Vision
 from indexer.pending import PendingPhotos
@@ -69,6 +70,7 @@ class PhotoIndexing:
         writer: PhotoWriter,
         pending: PendingPhotos,
         space: Space,
+        quotas: Quotas,
         metrics: Metrics,
     ) -> None:
         self._vision = vision
@@ -76,6 +78,7 @@ class PhotoIndexing:
         self._writer = writer
         self._pending = pending
         self._space = space
+        self._quotas = quotas
         self._metrics = metrics
 
     def check(self, event: Event) -> None:
@@ -107,6 +110,7 @@ class PhotoIndexing:
         if known is not None:
             return known
         self._space.require()
+        await self._quotas.photo(upload.size_bytes)
         found = upload.error or await self._analyze(job, upload)
         started = perf_counter()
         written = await self._writer.write(
@@ -140,9 +144,11 @@ class PhotoIndexing:
 
     async def _analyze(self, job: IndexJob, upload: Upload) -> Analysis | InvalidImage:
         try:
-            return await self._vision.analyze(upload.content, job.options)
+            analysis = await self._vision.analyze(upload.content, job.options)
         except InvalidImage as error:
             return error
+        await self._quotas.decoded(analysis.width * analysis.height)
+        return analysis
 
     def _observe(self, outcome: PhotoOutcome) -> None:
         metrics, photo = self._metrics, outcome.photo

@@ -11,6 +11,8 @@ from common.db.opening import open_database
 from common.db.watch import DatabaseWatch
 from common.metrics import Metrics
 from common.pool_metrics import observe_workload
+from common.quotas.people import PeopleBudget
+from common.quotas.quotas import open_quotas
 from common.rpc.admission import Admission, Gate, calls_for
 from common.rpc.server import Listening, RunningServer, Services
 from common.rpc.server import listening as listen
@@ -70,11 +72,14 @@ async def serving(
             observe_workload(metrics, vision)
         reader = EventReader(PackRegistry())
         galleries = Galleries(TemplateRepository(database, reader), settings.gallery, metrics)
-        probes = ProbeReader(vision, settings.searcher, settings.limits)
+        quotas = open_quotas(settings.quota, database, metrics)
+        people = PeopleBudget(settings.quota.people_per_day, metrics)
+        probes = ProbeReader(vision, settings.searcher, settings.limits, quotas)
         servicer = SearcherServicer(
-            Search(database, reader, probes, vision.pack, galleries, tell, metrics),
+            Search(database, reader, probes, vision.pack, galleries, tell, people, metrics),
             Compare(database, reader, probes, vision.pack),
             probes,
+            quotas,
             settings.searcher,
         )
         watch = DatabaseWatch(settings.database, database, server.set_ready, metrics)

@@ -15,6 +15,7 @@ from common.event import Event
 from common.names import EventName, parse_event, parse_face
 from common.paging import decode_token, encode_token, fingerprint, not_ours, page_size
 from common.photo import FoundPhoto, StoredFace
+from common.quotas.quotas import Quotas
 from common.rpc.convert import analyzed_to_wire, enum_to_wire, stored_fields, text
 from common.similarity import told
 from searcher.compare import Compare
@@ -44,15 +45,19 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
         search: Search,
         compare: Compare,
         probes: ProbeReader,
+        quotas: Quotas,
         settings: SearcherServerSettings,
     ) -> None:
         self._search = search
         self._compare = compare
         self._probes = probes
+        self._quotas = quotas
         self._settings = settings
 
     async def Search(self, request: pb.SearchRequest, context: Context) -> pb.SearchResponse:
-        answer = await self._search.search(self._query(request))
+        query = self._query(request)
+        await self._quotas.search(request.ByteSize())
+        answer = await self._search.search(query)
         token = ""
         if answer.more:
             last = answer.matches[-1].candidate
@@ -62,9 +67,9 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
     async def CompareFaces(
         self, request: pb.CompareFacesRequest, context: Context
     ) -> pb.CompareFacesResponse:
-        result = await self._compare.compare(
-            _probe(request.left, "left"), _probe(request.right, "right")
-        )
+        left, right = _probe(request.left, "left"), _probe(request.right, "right")
+        await self._quotas.search(request.ByteSize())
+        result = await self._compare.compare(left, right)
         similarity = result.similarity
         return pb.CompareFacesResponse(
             similarity=None if similarity is None else told(similarity),
@@ -79,7 +84,9 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
     async def EvaluateSelfie(
         self, request: pb.EvaluateSelfieRequest, context: Context
     ) -> pb.EvaluateSelfieResponse:
-        reading = await self._probes.image(ImageProbe(_image(request.image, "image")), "image")
+        probe = ImageProbe(_image(request.image, "image"))
+        await self._quotas.search(request.ByteSize())
+        reading = await self._probes.image(probe, "image")
         # A crowd can be searched with, but whose photos come back is then left to chance.
         alone = SelfieAdvice.SEVERAL_FACES not in reading.advice
         usable = reading.embedding is not None and alone
