@@ -62,7 +62,7 @@ class Metrics:
         )
         self.quota_refusals = Counter(
             "facepass_quota_refusals",
-            "Calls and photos refused, by the quota that was used up",
+            "Calls refused, and photos made to wait, by the quota that was used up",
             ["quota"],
             registry=registry,
         )

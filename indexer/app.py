@@ -114,6 +114,7 @@ async def serving(
             settings.limits,
             server.door,
             Room(settings.indexer.photo_bytes, metrics.photo_bytes),
+            quotas,
         )
         servicers = {
             EVENTS: EventsServicer(events, operations),

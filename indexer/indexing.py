@@ -88,7 +88,8 @@ class PhotoIndexing:
         self._space.require()
 
     async def index(self, job: IndexJob, upload: Upload) -> PhotoOutcome:
-        """Index one photo. Whatever is wrong with the photo, or fails on the way, is its outcome.
+        """Index one photo, which its quota was charged with. Whatever is wrong with the photo, or
+        fails on the way, is its outcome.
 
         Raises EventNotFound when the event is deleted meanwhile, PackMismatch when another pack's
         templates get there first.
@@ -106,11 +107,12 @@ class PhotoIndexing:
     async def _index(self, job: IndexJob, upload: Upload) -> PhotoOutcome:
         if upload.error is not None and not isinstance(upload.error, InvalidImage):
             raise upload.error
+        await self._quotas.arrived(upload.size_bytes)
         known = await self._known(job, upload)
         if known is not None:
+            await self._quotas.stored_already()
             return known
         self._space.require()
-        await self._quotas.photo(upload.size_bytes)
         found = upload.error or await self._analyze(job, upload)
         started = perf_counter()
         written = await self._writer.write(

@@ -17,6 +17,7 @@ from common.flow import map_unordered, until
 from common.names import EventName, parse_event, parse_face, parse_photo, photo_id
 from common.paging import decode_token, encode_token, fingerprint, page_size
 from common.photo import Photo, PhotoInfo, PhotoState
+from common.quotas.quotas import Quotas
 from common.rpc.convert import (
     analyzed_to_wire,
     enum_to_domain,
@@ -36,7 +37,7 @@ from indexer.graphs.optimizing import Optimizing
 from indexer.indexing import IndexJob, PhotoIndexing, PhotoOutcome
 from indexer.repository import PhotoRepository
 from indexer.room import Room, shared
-from indexer.turn import taking_turns
+from indexer.turn import Turn, taking_turns
 from indexer.uploads import Chunk, Header, Upload, assemble, whole
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -58,6 +59,7 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         limits: ImageLimits,
         door: Door,
         room: Room,
+        quotas: Quotas,
     ) -> None:
         self._events = events
         self._photos = photos
@@ -68,6 +70,7 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         self._limits = limits
         self._door = door
         self._room = room
+        self._quotas = quotas
 
     async def IndexPhotos(
         self, requests: AsyncIterator[pb.IndexPhotosRequest], context: Context
@@ -85,7 +88,7 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
 
         async with taking_turns(settings.idle_timeout_s) as turn:
             with shared(self._room, settings.stream_bytes) as room:
-                messages = _messages(requests)
+                messages = _messages(requests, self._quotas, turn)
                 arriving = assemble(messages, self._limits.max_photo_bytes, room, turn)
                 uploads = until(self._door.closing, arriving)
                 results = map_unordered(uploads, index, settings.photos_per_stream)
@@ -107,6 +110,7 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         upload = whole(_header(request.photo), request.content, self._limits.max_photo_bytes)
         if isinstance(upload.error, InvalidArgument):
             raise upload.error
+        await self._quotas.photo()
         with self._room_now(len(upload.content)):
             outcome = await self._indexing.index(job, upload)
         return pb.IndexPhotoResponse(result=_result(job.event.name, outcome))
@@ -198,11 +202,13 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
 
 
 async def _messages(
-    requests: AsyncIterator[pb.IndexPhotosRequest],
+    requests: AsyncIterator[pb.IndexPhotosRequest], quotas: Quotas, turn: Turn
 ) -> AsyncIterator[Header | Chunk]:
     async for request in requests:
         match request.WhichOneof("payload"):
             case "photo":
+                with turn.ours():
+                    await quotas.photo_in_turn()
                 yield _header(request.photo)
             case "chunk":
                 yield Chunk(request.chunk.data, request.chunk.last)

@@ -1,5 +1,6 @@
 """Charging calls to their subject and their event."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from enum import Enum
 
@@ -24,6 +25,10 @@ class Kind(Enum):
     MEGAPIXELS = "megapixels"
 
 
+_PHOTO = {Kind.PHOTOS: 1, Kind.MEGABYTES: 0, Kind.MEGAPIXELS: 0}
+"""Of what is charged once it is known, nothing may be owed."""
+
+
 class Quotas:
     """The quotas of one server. Who calls, and about which events, is known from the call."""
 
@@ -39,15 +44,31 @@ class Quotas:
         """Charge a search, whose request is so large. Raises QuotaExceeded."""
         await self._take({Kind.SEARCHES: 1, Kind.MEGABYTES: size_bytes / MEGA, Kind.MEGAPIXELS: 0})
 
-    async def photo(self, size_bytes: int) -> None:
-        """Charge a photo to index. Raises QuotaExceeded."""
-        await self._take({Kind.PHOTOS: 1, Kind.MEGABYTES: size_bytes / MEGA, Kind.MEGAPIXELS: 0})
+    async def photo(self) -> None:
+        """Charge a photo to index, before it is known. Raises QuotaExceeded."""
+        await self._take(_PHOTO)
+
+    async def photo_in_turn(self) -> None:
+        """The same for a photo of a stream, whose caller is made to wait: refused, the others of
+        the stream would be given up and charged once more when they come again."""
+        while True:
+            try:
+                return await self._take(_PHOTO)
+            except QuotaExceeded as exceeded:
+                await asyncio.sleep(exceeded.retry_after_s)
+
+    async def arrived(self, size_bytes: int) -> None:
+        """Charge a photo's bytes, now that they are here."""
+        await self._owe({Kind.MEGABYTES: size_bytes / MEGA})
+
+    async def stored_already(self) -> None:
+        """Give back a photo that is no new one."""
+        await self._owe({Kind.PHOTOS: -1})
 
     async def decoded(self, pixels: int) -> None:
         """Charge an image that was decoded. Who owes more than there was is refused until that is
         made up for."""
-        if charges := list(self._charges({Kind.MEGAPIXELS: pixels / MEGA})):
-            await self._buckets.owe(charges)
+        await self._owe({Kind.MEGAPIXELS: pixels / MEGA})
 
     async def _take(self, amounts: Mapping[Kind, float]) -> None:
         charges = list(self._charges(amounts))
@@ -56,6 +77,10 @@ class Quotas:
             limit = short.bucket.partition("/")[0]
             message = f"the quota is used up for now (limit: {limit})"
             raise refusal(message, limit, short.wait_s, self._metrics)
+
+    async def _owe(self, amounts: Mapping[Kind, float]) -> None:
+        if charges := list(self._charges(amounts)):
+            await self._buckets.owe(charges)
 
     def _charges(self, amounts: Mapping[Kind, float]) -> Iterator[Charge]:
         current = note.get()

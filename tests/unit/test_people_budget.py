@@ -57,7 +57,8 @@ def test_one_person_may_be_searched_for_all_day(world: World) -> None:
     world.search(person(3))
     world.search(person(1))
     world.refused(person(4))
-    assert world.metrics.quota_refusals.labels("people")._value.get() == 1
+    refusals = world.metrics.registry.get_sample_value
+    assert refusals("facepass_quota_refusals_total", {"quota": "people"}) == 1
 
 
 def test_many_people_in_one_search_are_many(world: World) -> None:
