@@ -41,7 +41,7 @@ test: setup ## Run the tests, less the slow ones.
 test-full: setup buf ## Run every test.
 	$(PYTEST)
 
-test-chaos: setup ## Break everything at length and write docs/reliability.md: less than half an hour.
+test-chaos: setup ## Break everything at length and write docs/reliability.md and docs/security.md: less than half an hour.
 	rm -f .chaos-figures
 	FACEPASS_TEST_PROFILE=long FACEPASS_TEST_FIGURES=.chaos-figures $(BIN)/pytest tests/chaos -n 0 --timeout 900 --durations 30
 	$(BIN)/python tools/reliability.py .chaos-figures

@@ -25,7 +25,7 @@ from sensitive import found_in
 from common.auth.caller import Caller, Scope, caller
 from common.config import AuditSettings
 from common.logs import JsonFormatter
-from common.vision.fake_photos import fake_photo
+from common.vision.fake.photos import fake_photo
 from indexer.config import IndexerServerSettings, IndexerSettings
 from searcher.config import SearcherServerSettings, SearcherSettings
 

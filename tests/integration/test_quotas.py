@@ -21,7 +21,7 @@ from common.config import AuditSettings, QuotaSettings
 from common.db.opening import open_database
 from common.quotas.buckets import Charge
 from common.quotas.repository import SharedBuckets
-from common.vision.fake_photos import fake_photo
+from common.vision.fake.photos import fake_photo
 from indexer.config import IndexerServerSettings, IndexerSettings
 from searcher.config import SearcherServerSettings, SearcherSettings
 
