@@ -1,6 +1,5 @@
 """What a handler tells of its call for the record."""
 
-from collections import Counter
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ class Note:
     """Ids of the events that a call is about, and what there was of anything."""
 
     events: Sequence[str] = ()
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 note: ContextVar[Note | None] = ContextVar("note", default=None)
@@ -21,7 +20,8 @@ note: ContextVar[Note | None] = ContextVar("note", default=None)
 def count(**counts: int) -> None:
     """Add to the counts of the call that is being served, a truth as 1 or 0."""
     if (current := note.get()) is not None:
-        current.counts.update(counts)
+        for what, times in counts.items():
+            current.counts[what] = current.counts.get(what, 0) + times
 
 
 def concerns(event: str) -> None:

@@ -52,7 +52,6 @@ class Outlet:
     def put(self, line: Line) -> None:
         """Take a line on."""
         self._waiting.append(line)
-        self._depth.set(len(self._waiting))
         self._some.set()
         self._none.clear()
 
@@ -88,6 +87,7 @@ class Outlet:
         while True:
             await self._some.wait()
             await asyncio.sleep(self._sink.gathers_s)
+            self._depth.set(len(self._waiting))
             try:
                 done = await self._sink.write(list(islice(self._waiting, _AT_ONCE)))
             except Exception as error:

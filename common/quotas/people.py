@@ -4,10 +4,11 @@ own photos needs one."""
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from uuid import UUID
 
 import numpy as np
+from numpy.typing import NDArray
 
 from common.auth.caller import caller
 from common.metrics import Metrics
@@ -15,22 +16,22 @@ from common.quotas.quotas import refusal
 from common.vision.types import EmbeddingVector
 
 DAY_S = 86_400.0
-MOST_TEMPLATES = 50_000
+MOST_TEMPLATES = 25_000
 """Of one process, some 50 MiB at 512 dimensions; beyond, those of whoever searched longest ago
 go."""
 
 
 @dataclass(slots=True)
 class _LookedUp:
-    """The people of one subject, event and pack, oldest first."""
+    """The people of one subject, event and pack, oldest first. templates: (N, D)."""
 
-    times: deque[float] = field(default_factory=deque)
-    templates: list[EmbeddingVector] = field(default_factory=list)
+    times: deque[float]
+    templates: NDArray[np.float32]
 
     def forget(self, before: float) -> None:
         while self.times and self.times[0] <= before:
             self.times.popleft()
-            self.templates.pop(0)
+        self.templates = self.templates[len(self.templates) - len(self.times) :]
 
 
 class PeopleBudget:
@@ -55,22 +56,23 @@ class PeopleBudget:
     ) -> None:
         """Count the probes of a search, (D,) each; from min_similarity on two are one person.
         Raises QuotaExceeded, and counts none then, where they are too many."""
-        if not self._most:
+        if not self._most or not probes:
             return
         now = self._clock()
         key = (caller.get().subject, event, pack)
-        people = self._known.get(key, _LookedUp())
+        people = self._known.get(key) or _LookedUp(
+            deque(), np.empty((0, len(probes[0])), np.float32)
+        )
         before = len(people.times)
         people.forget(now - DAY_S)
-        new: list[EmbeddingVector] = []
+        templates = people.templates
         for probe in probes:
-            others = [*people.templates, *new]
-            if not others or float(np.max(np.stack(others) @ probe)) < min_similarity:
-                new.append(probe.astype(np.float16))
-        over = len(people.times) + len(new) - self._most
+            if np.max(templates @ probe, initial=-1) < min_similarity:
+                templates = np.vstack([templates, probe], dtype=np.float32)
+        over = len(templates) - self._most
         if over <= 0:
-            people.times.extend([now] * len(new))
-            people.templates.extend(new)
+            people.times.extend([now] * (len(templates) - len(people.times)))
+            people.templates = templates
             self._known[key] = people
             self._known.move_to_end(key)
         self._kept += len(people.times) - before
