@@ -16,12 +16,12 @@ STANDARD_OUTPUT = "-"
 class FileSink:
     """Appends to a file that its owner alone may read, or to standard output.
 
-    Each line is given to the operating system at once. A file that was moved away or removed, as
-    rotation does, is made anew.
+    Each line is given to the operating system by itself, within moments. A file that was moved
+    away or removed, as rotation does, is made anew.
     """
 
     name = "file"
-    gathers_s = 0.0
+    gathers_s = 0.02
 
     def __init__(self, path: str) -> None:
         """Raises SetupError where the file cannot be written."""
