@@ -29,8 +29,8 @@ async def in_table(owner_dsn: str) -> list[Line]:
 
 
 async def until(look: Callable[[], Any], wanted: int) -> list[Line]:
-    """The lines, once there are as many as wanted; whatever there is after ten seconds."""
-    for _ in range(200):
+    """The lines, once there are as many as wanted; whatever there is after forty seconds."""
+    for _ in range(800):
         lines = look()
         found: list[Line] = await lines if asyncio.iscoroutine(lines) else lines
         if len(found) >= wanted:
