@@ -192,6 +192,12 @@ class Overloaded(FacePassError):
         self.retry_after_s = retry_after_s
 
 
+class QuotaExceeded(Overloaded):
+    """The subject or the event has used up its share of what `limit` counts, for now."""
+
+    reason = "QUOTA_EXCEEDED"
+
+
 class DeadlinePassed(FacePassError):
     """The caller's deadline had passed before any work began."""
 
@@ -208,6 +214,12 @@ class OutOfSpace(FacePassError):
     """The database's disk or memory has no room for this."""
 
     reason = "OUT_OF_SPACE"
+
+
+class AuditUnavailable(FacePassError):
+    """The record of who did what has no room for another call."""
+
+    reason = "AUDIT_UNAVAILABLE"
 
 
 class DatabaseUnavailable(FacePassError):

@@ -64,6 +64,24 @@ class Metrics:
             ["outcome"],
             registry=registry,
         )
+        self.audit_lines = Counter(
+            "facepass_audit_lines",
+            "Lines of the audit, by where to and whether they were written or lost",
+            ["sink", "outcome"],
+            registry=registry,
+        )
+        self.audit_waiting = Gauge(
+            "facepass_audit_waiting",
+            "Lines of the audit that wait to be written",
+            ["sink"],
+            registry=registry,
+        )
+        self.quota_refusals = Counter(
+            "facepass_quota_refusals",
+            "Calls refused, and photos made to wait, by the quota that was used up",
+            ["quota"],
+            registry=registry,
+        )
         self.photo_bytes = Gauge(
             "facepass_photo_bytes",
             "Memory set aside for photos until they are answered, in bytes",

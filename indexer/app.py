@@ -6,12 +6,14 @@ from contextlib import asynccontextmanager
 from facepass.v1 import events_pb2_grpc, indexer_pb2_grpc
 from google.longrunning import operations_pb2_grpc
 
+from common.audit.log import auditing
 from common.db.events import EventReader, PackRegistry
 from common.db.opening import open_database, patiently
 from common.db.watch import DatabaseWatch
 from common.event import StoredPack
 from common.metrics import Metrics
 from common.pool_metrics import observe_workload
+from common.quotas.quotas import open_quotas
 from common.rpc.admission import Admission, Gate, calls_for
 from common.rpc.entrance import entrance_of
 from common.rpc.server import Listening, RunningServer, Services
@@ -103,7 +105,8 @@ async def serving(
         writer = PhotoWriter(WriteRepository(database, reader, pack, settle_s), metrics)
         pending = PendingPhotos(photos, metrics)
         space = Space(settings.storage, SpaceRepository(database), metrics)
-        indexing = PhotoIndexing(vision, photos, writer, pending, space, metrics)
+        quotas = open_quotas(settings.quota, database, metrics)
+        indexing = PhotoIndexing(vision, photos, writer, pending, space, quotas, metrics)
         optimizing = Optimizing(operations, curator.wake, settings.promotion.hnsw_min_faces)
         operations_servicer = OperationsServicer(operations, events, server.door)
         servicer = IndexerServicer(
@@ -116,6 +119,7 @@ async def serving(
             settings.limits,
             server.door,
             Room(settings.indexer.photo_bytes, metrics.photo_bytes),
+            quotas,
         )
         servicers = {
             EVENTS: EventsServicer(events, operations),
@@ -126,7 +130,8 @@ async def serving(
         async with (
             pending.reporting(),
             space.watching(),
-            server.serving(servicers, _admission(settings.indexer, vision, metrics)),
+            auditing(settings.audit, database, metrics) as audit,
+            server.serving(servicers, _admission(settings.indexer, vision, metrics), audit),
             watch.watching(),
         ):
             yield

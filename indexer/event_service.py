@@ -11,6 +11,7 @@ import grpc
 from facepass.v1 import events_pb2 as pb
 from facepass.v1 import events_pb2_grpc, types_pb2
 
+from common.audit.note import concerns, count
 from common.errors import InvalidArgument
 from common.event import Event, EventFields
 from common.names import event_id, parse_event
@@ -52,6 +53,7 @@ class EventsServicer(events_pb2_grpc.EventsServicer):
     async def GetEvent(self, request: pb.GetEventRequest, context: Context) -> pb.GetEventResponse:
         if request.WhichOneof("key") == "uid":
             event = await self._repository.get_by_uid(_uuid(request.uid, "uid"))
+            concerns(event.name.event)
         else:
             event = await self._repository.get(parse_event(request.name, "name"))
         building = await self._operations.is_open(event)
@@ -65,6 +67,7 @@ class EventsServicer(events_pb2_grpc.EventsServicer):
         events = await self._repository.list(str(cursor[0]) if cursor else "", size + 1)
         page = events[:size]
         more = len(events) > size
+        count(events=len(page))
         return pb.ListEventsResponse(
             events=[event_to_wire(event) for event in page],
             next_page_token=encode_token(_LIST_TOKEN, [page[-1].name.event]) if more else "",
@@ -87,6 +90,7 @@ class EventsServicer(events_pb2_grpc.EventsServicer):
         deleted = await self._repository.delete(
             parse_event(request.name, "name"), request.etag, validate_only=request.validate_only
         )
+        count(photos=deleted.photos, faces=deleted.faces, validated_only=request.validate_only)
         return pb.DeleteEventResponse(photos=deleted.photos, faces=deleted.faces)
 
 

@@ -5,11 +5,14 @@ from contextlib import asynccontextmanager
 
 from facepass.v1 import searcher_pb2_grpc
 
+from common.audit.log import auditing
 from common.db.events import EventReader, PackRegistry
 from common.db.opening import open_database
 from common.db.watch import DatabaseWatch
 from common.metrics import Metrics
 from common.pool_metrics import observe_workload
+from common.quotas.people import PeopleBudget
+from common.quotas.quotas import open_quotas
 from common.rpc.admission import Admission, Gate, calls_for
 from common.rpc.entrance import entrance_of
 from common.rpc.server import Listening, RunningServer, Services
@@ -72,18 +75,22 @@ async def serving(
             observe_workload(metrics, vision)
         reader = EventReader(PackRegistry())
         galleries = Galleries(TemplateRepository(database, reader), settings.gallery, metrics)
-        probes = ProbeReader(vision, settings.searcher, settings.limits)
+        quotas = open_quotas(settings.quota, database, metrics)
+        people = PeopleBudget(settings.quota.people_per_day, metrics)
+        probes = ProbeReader(vision, settings.searcher, settings.limits, quotas)
         servicer = SearcherServicer(
-            Search(database, reader, probes, vision.pack, galleries, tell, metrics),
+            Search(database, reader, probes, vision.pack, galleries, tell, people, metrics),
             Compare(database, reader, probes, vision.pack),
             probes,
+            quotas,
             settings.searcher,
         )
         watch = DatabaseWatch(settings.database, database, server.set_ready, metrics)
         admission = _admission(settings.searcher, vision, metrics)
         async with (
             galleries.running(),
-            server.serving({SEARCHER: servicer}, admission),
+            auditing(settings.audit, database, metrics) as audit,
+            server.serving({SEARCHER: servicer}, admission, audit),
             watch.watching(),
         ):
             yield

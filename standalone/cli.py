@@ -10,7 +10,7 @@ from pathlib import Path
 from common.config import CommonSettings
 from common.errors import FacePassError
 from common.logs import configure_logs
-from standalone import models, tokens
+from standalone import audit, models, tokens
 from standalone.config import Overrides, WrongSetting, read_settings, unknown_variables
 from standalone.data_dir import default_data_dir
 
@@ -94,6 +94,10 @@ def _parser() -> argparse.ArgumentParser:
     migrate.set_defaults(command=_migrate)
     models.add_commands(_add(commands, "models", "list, pull or show model packs", models.HELP))
     tokens.add_options(_add(commands, "token", "mint a token for development", tokens.HELP))
+    audit.add_commands(
+        _add(commands, "audit", "read the record of who did what, or prune it", audit.HELP),
+        _add_data_dir,
+    )
     doctor = _add(commands, "doctor", "look for what is set up wrongly, and say what to do")
     doctor.set_defaults(command=_doctor)
     _add_data_dir(doctor)

@@ -1,5 +1,5 @@
-"""The one server interceptor: who calls, admission, request id, errors as statuses, a log line and
-metrics for each call."""
+"""The one server interceptor: who calls, admission, request id, errors as statuses, a log line,
+metrics and an entry in the audit for each call."""
 
 import asyncio
 import logging
@@ -12,8 +12,12 @@ from uuid import uuid4
 import grpc
 from google.protobuf.message import DecodeError
 
+from common.audit.line import Decision, Entry
+from common.audit.log import AuditLog
+from common.audit.note import Note, note
 from common.auth.tokens import Grant
 from common.errors import (
+    AuditUnavailable,
     CallerIdle,
     DeadlinePassed,
     FacePassError,
@@ -26,14 +30,16 @@ from common.metrics import Metrics
 from common.rpc.access import Access
 from common.rpc.admission import Admission, Gate
 from common.rpc.door import Door
+from common.rpc.events_of import events_of
 from common.rpc.status import code_of, grpc_status_of
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 A = TypeVar("A")
 REQUEST_ID_KEY = "x-request-id"
 _QUIET = ("/grpc.health.", "/grpc.reflection.")
-_REFUSALS = (Overloaded, DeadlinePassed, CallerIdle)
+_REFUSALS = (AuditUnavailable, Overloaded, DeadlinePassed, CallerIdle)
 """Counted apart; in the log only where it is verbose: under overload there are many of them."""
+_DENIED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 log = logging.getLogger(__name__)
 
 
@@ -51,7 +57,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._door = door
         self._idle_timeout_s = idle_timeout_s
         self.admission: Admission | None = None
-        """Must be there before the door is opened."""
+        self.audit: AuditLog | None = None
+        """Both must be there before the door is opened."""
         self._handlers: dict[str, Any] = {}
 
     async def intercept_service(
@@ -89,11 +96,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             with self._observed(method, gate, context) as call:
                 try:
                     grant = await self._grant(context)
+                    call.subject = grant.caller.subject
                     with self._access.entered(method, grant) as entry:
                         gate.check()
+                        call.promise()
                         received = await self._first(requests)
                         with gate.admitted():
                             request = _parsed(received, handler.request_deserializer)
+                            call.note.events = events_of(request)
                             entry.check(request)
                             _check_deadline(context)
                             return await handler.unary_unary(request, context)
@@ -109,10 +119,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             with self._observed(method, gate, context) as call:
                 try:
                     grant = await self._grant(context)
+                    call.subject = grant.caller.subject
                     with self._access.entered(method, grant) as entry:
                         gate.check()
+                        call.promise()
                         first = await self._first(requests)
                         if first is not None:
+                            call.note.events = events_of(first)
                             entry.check(first)
                         with gate.admitted():
                             rest = entry.until_expired(requests)
@@ -150,7 +163,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     @contextmanager
     def _observed(self, method: str, gate: Gate, context: Context) -> Iterator["_Call"]:
-        call = _Call(context, gate.name, self._metrics)
+        assert self.audit is not None
+        call = _Call(context, gate.name, self._metrics, self.audit)
+        noting = note.set(call.note)
         token = request_id.set(_request_id(context))
         started = time.perf_counter()
         self._metrics.rpcs_in_flight.labels(method).inc()
@@ -167,25 +182,57 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             if not call.refused:
                 self._metrics.rpc_seconds.labels(method).observe(elapsed_s)
             self._metrics.rpcs.labels(method, call.code.name).inc()
-            # The answer goes first: its caller waits, the log does not.
-            asyncio.get_running_loop().call_soon(call.log, method, elapsed_s)
+            # The answer goes first: its caller waits, the log and the audit do not.
+            asyncio.get_running_loop().call_soon(call.end, method, elapsed_s)
             request_id.reset(token)
+            note.reset(noting)
 
 
 class _Call:
     """One call while it is served."""
 
-    def __init__(self, context: Context, limit: str, metrics: Metrics) -> None:
+    def __init__(self, context: Context, limit: str, metrics: Metrics, audit: AuditLog) -> None:
         self._context = context
         self._limit = limit
         self._metrics = metrics
+        self._audit = audit
+        self._promised = False
+        self._over = ""
+        self.note = Note()
         self.code = grpc.StatusCode.OK
         self.reason = ""
         self.refused = False
         self._why = ""
+        self.subject = ""
 
-    def log(self, method: str, elapsed_s: float) -> None:
-        """Write the call's line."""
+    def promise(self) -> None:
+        """Make sure that the audit will take the call's entry. Raises AuditUnavailable."""
+        self._audit.promise()
+        self._promised = True
+
+    def end(self, method: str, elapsed_s: float) -> None:
+        """Write the call's line, and its entry in the audit. Runs in the call's own context."""
+        self._log(method, elapsed_s)
+        self._audit.keep(self._entry(method), promised=self._promised)
+
+    def _entry(self, method: str) -> Entry:
+        denied = self.code in _DENIED
+        refused = Decision.REFUSED if self.refused else Decision.ALLOWED
+        return Entry(
+            time=time.time(),
+            subject=self.subject,
+            method=method.removeprefix("/"),
+            events=self.note.events,
+            decision=Decision.DENIED if denied else refused,
+            code=self.code.name,
+            reason=self.reason,
+            limit=self._over,
+            counts=self.note.counts,
+            request_id=request_id.get(),
+            peer=self._context.peer() if self._audit.tells_peer else "",
+        )
+
+    def _log(self, method: str, elapsed_s: float) -> None:
         code = self.code.name
         ms = round(elapsed_s * 1000, 2)
         fields = {"method": method, "code": code, "reason": self.reason, "ms": ms}
@@ -206,8 +253,8 @@ class _Call:
                 self._why = error.why
             if isinstance(error, _REFUSALS):
                 self.refused = True
-                reason = error.metadata.get("limit", error.reason)
-                self._metrics.refusals.labels(self._limit, reason).inc()
+                self._over = error.metadata.get("limit", "")
+                self._metrics.refusals.labels(self._limit, self._over or error.reason).inc()
         else:
             log.error("unexpected error", extra={"action": "unexpected_error"}, exc_info=error)
         await self._context.abort_with_status(grpc_status_of(error))

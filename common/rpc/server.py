@@ -11,6 +11,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from common.audit.log import AuditLog
 from common.config import MIB, ServerSettings
 from common.errors import SetupError
 from common.metrics import Metrics, metrics_endpoint
@@ -81,7 +82,7 @@ class Listening:
 
     @asynccontextmanager
     async def serving(
-        self, servicers: Mapping[str, object], admission: Admission
+        self, servicers: Mapping[str, object], admission: Admission, audit: AuditLog
     ) -> AsyncIterator[None]:
         """Serve for as long as the context lasts; on leaving, `stop`.
 
@@ -90,6 +91,7 @@ class Listening:
         for name, later in self._servicers.items():
             later.servicer = servicers[name]
         self._interceptor.admission = admission
+        self._interceptor.audit = audit
         self.door.open()
         self._open = True
         await self.set_ready(True)

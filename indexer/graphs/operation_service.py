@@ -10,6 +10,7 @@ from facepass.v1 import indexer_pb2 as pb
 from google.longrunning import operations_pb2, operations_pb2_grpc
 from google.protobuf import empty_pb2
 
+from common.audit.note import concerns, count
 from common.errors import (
     EventNotFound,
     FacePassError,
@@ -61,6 +62,7 @@ class OperationsServicer(operations_pb2_grpc.OperationsServicer):  # type: ignor
         after = _after(str(cursor[0])) if cursor else None
         found = await self._operations.list(after, size + 1)
         page = found[:size]
+        count(operations=len(page))
         return operations_pb2.ListOperationsResponse(
             operations=[await self.to_wire(each) for each in page],
             next_page_token=encode_token(_LIST_TOKEN, [str(page[-1].operation_id)])
@@ -100,6 +102,7 @@ class OperationsServicer(operations_pb2_grpc.OperationsServicer):  # type: ignor
         operation = await self._operations.get(_parse(name))
         if operation is None:
             raise OperationNotFound(f"there is no operation {name}", metadata={"operation": name})
+        concerns(operation.event.event)
         return operation
 
     async def to_wire(self, operation: Operation) -> operations_pb2.Operation:
