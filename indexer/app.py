@@ -9,12 +9,18 @@ from google.longrunning import operations_pb2_grpc
 
 from common.db.events import EventReader, PackRegistry
 from common.db.pool import open_database
+from common.db.searchers import STALE_S
 from common.metrics import Metrics
 from common.pool_metrics import observe_workload
 from common.rpc.admission import Admission, Gate, calls_for
 from common.rpc.server import RunningServer, serving
 from common.vision.types import Vision
 from indexer.config import IndexerServerSettings, IndexerSettings
+from indexer.erasure.erasing import Erasing
+from indexer.erasure.person_repository import PersonRepository
+from indexer.erasure.receipt_repository import ReceiptRepository
+from indexer.erasure.service import Erasures
+from indexer.erasure.settling import Settling
 from indexer.event_repository import EventRepository
 from indexer.event_service import EventsServicer
 from indexer.graphs.background import in_the_background
@@ -66,21 +72,27 @@ async def running(
         writer = PhotoWriter(WriteRepository(database, reader, pack), metrics)
         pending = PendingPhotos(photos, metrics)
         indexing = PhotoIndexing(vision, photos, writer, pending, metrics)
+        receipts = ReceiptRepository(database, STALE_S)
+        settling = Settling(receipts)
+        people = PersonRepository(database, reader, vision.pack.key)
+        erasures = Erasures(Erasing(vision, people, settling, settings.limits), receipts)
         optimizing = Optimizing(operations, curator.wake, settings.promotion.hnsw_min_faces)
-        operations_servicer = OperationsServicer(operations, events)
+        operations_servicer = OperationsServicer(operations, events, receipts)
         servicer = IndexerServicer(
             events,
             photos,
             indexing,
             optimizing,
             operations_servicer,
+            erasures,
+            settling,
             settings.indexer,
             settings.limits,
             Room(settings.indexer.photo_bytes, metrics.photo_bytes),
         )
 
         def register(server: grpc.aio.Server) -> None:
-            events_servicer = EventsServicer(events, operations)
+            events_servicer = EventsServicer(events, operations, settling)
             events_pb2_grpc.add_EventsServicer_to_server(events_servicer, server)
             indexer_pb2_grpc.add_IndexerServicer_to_server(servicer, server)
             operations_pb2_grpc.add_OperationsServicer_to_server(operations_servicer, server)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import uuid4
 
 import grpc
 from facepass.v1 import searcher_pb2_grpc
@@ -15,6 +16,8 @@ from common.rpc.server import RunningServer, serving
 from common.vision.types import Vision
 from searcher.compare import Compare
 from searcher.config import SearcherServerSettings, SearcherSettings
+from searcher.forgetting import Forgetting
+from searcher.forgetting_repository import ForgettingRepository
 from searcher.galleries import Galleries
 from searcher.probes import ProbeReader
 from searcher.search import Search
@@ -43,6 +46,7 @@ async def running(
             observe_workload(metrics, vision)
         reader = EventReader(PackRegistry())
         galleries = Galleries(TemplateRepository(database, reader), settings.gallery, metrics)
+        forgetting = Forgetting(ForgettingRepository(database, uuid4()), galleries)
         probes = ProbeReader(vision, settings.searcher, settings.limits)
         servicer = SearcherServicer(
             Search(database, reader, probes, vision.pack, galleries, tell, metrics),
@@ -56,6 +60,7 @@ async def running(
 
         async with (
             galleries.running(),
+            forgetting.running(),
             serving(
                 settings.searcher,
                 metrics,

@@ -53,13 +53,13 @@ class OperationRepository:
 
     async def get(self, operation_id: UUID) -> Operation | None:
         async with self._database.transaction() as connection:
-            row = await connection.fetchrow(SQL["operation"], operation_id)
+            row = await connection.fetchrow(SQL["operations"], operation_id, None, 1)
             return None if row is None else _operation(row)
 
     async def list(self, after: UUID | None, limit: int) -> list[Operation]:
         """Operations by id, from the one after `after`."""
         async with self._database.transaction() as connection:
-            rows = await connection.fetch(SQL["list_operations"], after, limit)
+            rows = await connection.fetch(SQL["operations"], None, after, limit)
             return [_operation(row) for row in rows]
 
     async def delete(self, operation_id: UUID) -> None:
