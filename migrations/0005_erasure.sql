@@ -145,3 +145,18 @@ REVOKE ALL ON FUNCTION remove_faces(bigint, integer, integer, integer[]) FROM PU
 REVOKE ALL ON FUNCTION wipe_pages(bigint[], xid8[]) FROM PUBLIC;
 
 CREATE INDEX event_expire_time ON event (expire_time) WHERE expire_time IS NOT NULL;
+
+-- ANALYZE keeps the commonest values of a column in Postgres' own tables: not of templates and landmarks.
+ALTER TABLE face ALTER COLUMN embedding SET STATISTICS 0, ALTER COLUMN landmarks SET STATISTICS 0;
+ALTER TABLE suppression ALTER COLUMN embedding SET STATISTICS 0;
+
+-- As before, and without those statistics.
+CREATE OR REPLACE FUNCTION create_relation(number bigint, dimension integer) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    EXECUTE format('CREATE SCHEMA ev_%s', number);
+    EXECUTE format('CREATE TABLE ev_%s.face (LIKE public.face INCLUDING STORAGE)', number);
+    EXECUTE format('ALTER TABLE ev_%s.face ALTER COLUMN embedding TYPE halfvec(%s)', number, dimension);
+    EXECUTE format('ALTER TABLE ev_%s.face ALTER COLUMN embedding SET STORAGE PLAIN,'
+                   ' ALTER COLUMN embedding SET STATISTICS 0, ALTER COLUMN landmarks SET STATISTICS 0', number);
+END $$;

@@ -122,8 +122,7 @@ class Galleries:
             await asyncio.wait([fill])
         gallery = self._galleries.get(key)
         if gallery is not None and not await self._catch_up(gallery):
-            if self._galleries.get(key) is gallery:
-                self._drop(key, "deleted")
+            self.lost(gallery)
         await self.wiped()
 
     async def _catch_up(self, gallery: HotGallery) -> bool:

@@ -26,5 +26,8 @@ class Settling:
         return f"erasures/{removed.erasure_id}"
 
     async def wait(self, erasure_id: UUID) -> None:
-        while not await self._receipts.settle(erasure_id):
+        """Wait for one erasure."""
+        while True:
+            if await self._receipts.settle(erasure_id):
+                return
             await asyncio.sleep(_LOOK_S)

@@ -98,7 +98,7 @@ class Upkeep:
             self._told_privilege = True
             log.error(
                 "this role may not vacuum, so erased templates stay in the database's files: "
-                "GRANT MAINTAIN ON ALL TABLES IN SCHEMA public to it",
+                "docs/privacy.md says how to let it",
                 extra={"action": "may_not_vacuum"},
             )
         return may

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from facepass import Client, FacePassError, __version__
 from facepass.channel import indexer_address, searcher_address
-from facepass.cli import compare, event, explain, face, index, photo, search, selfie
+from facepass.cli import compare, erase, event, explain, face, index, photo, search, selfie
 from facepass.cli.output import complain
 
 OK, ERROR, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     _add_addresses(shared, default=argparse.SUPPRESS)
     commands = made.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (event, index, search, compare, selfie, photo, face):
+    for module in (event, index, search, compare, selfie, photo, face, erase):
         module.register(commands, shared)
     return made
 
