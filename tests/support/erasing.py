@@ -1,7 +1,6 @@
 """What tests of erasure share: marker templates, and looking for them in files and in memory."""
 
 import asyncio
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -23,30 +22,29 @@ def templates_of(people: Iterable[int], shots: Iterable[int]) -> list[NDArray[np
 
 
 def needles(templates: Iterable[NDArray[np.float32]]) -> list[bytes]:
-    """Beginning and end of each template, in half and single precision, in both byte orders."""
+    """A piece of each template in half and single precision and both byte orders, and one of its
+    end as it is stored."""
     found = []
     for template in templates:
-        for kind in ("<f2", ">f2", "<f4", ">f4"):
-            values = template.astype(np.float16).astype(kind)
-            found += [values[:_PIECE].tobytes(), values[-_PIECE:].tobytes()]
-            if kind.endswith("4"):
-                whole = template.astype(kind)
-                found += [whole[:_PIECE].tobytes(), whole[-_PIECE:].tobytes()]
+        half = template.astype(np.float16)
+        found += [half.astype(kind)[:_PIECE].tobytes() for kind in ("<f2", ">f2")]
+        found += [template.astype(kind)[:_PIECE].tobytes() for kind in ("<f4", ">f4")]
+        found += [half.astype(np.float32)[:_PIECE].tobytes(), half[-_PIECE:].tobytes()]
     return found
 
 
-def _pattern(wanted: Iterable[bytes]) -> "re.Pattern[bytes]":
-    return re.compile(b"|".join(re.escape(each) for each in wanted))
+def _count(data: bytes, wanted: Iterable[bytes]) -> int:
+    return sum(data.count(each) for each in wanted)
 
 
 def hits_in_files(folder: Path, templates: Iterable[NDArray[np.float32]]) -> dict[str, int]:
     """How often any of the templates stands in each file below a folder, those without left out."""
-    pattern = _pattern(needles(templates))
+    wanted = needles(templates)
     found = {}
     for path in folder.rglob("*"):
         if path.is_file():
             try:
-                hits = len(pattern.findall(path.read_bytes()))
+                hits = _count(path.read_bytes(), wanted)
             except FileNotFoundError:  # Postgres makes and removes files all the time
                 continue
             if hits:
@@ -56,7 +54,7 @@ def hits_in_files(folder: Path, templates: Iterable[NDArray[np.float32]]) -> dic
 
 def hits_in_memory(pid: int, templates: Iterable[NDArray[np.float32]]) -> int:
     """How often any of the templates stands in the memory of a process. Raises PermissionError."""
-    pattern = _pattern(needles(templates))
+    wanted = needles(templates)
     hits = 0
     with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
         for line in maps:
@@ -66,7 +64,7 @@ def hits_in_memory(pid: int, templates: Iterable[NDArray[np.float32]]) -> int:
                 continue
             try:
                 memory.seek(start)
-                hits += len(pattern.findall(memory.read(end - start)))
+                hits += _count(memory.read(end - start), wanted)
             except (OSError, ValueError, OverflowError):
                 continue
     return hits
