@@ -68,8 +68,9 @@ class RetentionSettings(SettingsBlock):
 class ErasureSettings(SettingsBlock):
     """Removal for good of what was deleted."""
 
-    interval_s: float = Field(default=60.0, gt=0, le=86_400)
-    """Seconds between rounds in which the database's files are cleared of removed templates."""
+    interval_s: float = Field(default=300.0, gt=0, le=86_400)
+    """Seconds between rounds in which the database's files are cleared of removed templates. Each
+    that finds some ends with a checkpoint."""
     backup_retention_days: int = Field(default=0, ge=0, le=36_500)
     """Days that backups of the database are kept, for the receipts' `backup_time`. 0: there are
     none."""

@@ -18,6 +18,7 @@ from searcher.compare import Compare
 from searcher.config import SearcherServerSettings, SearcherSettings
 from searcher.forgetting import Forgetting
 from searcher.forgetting_repository import ForgettingRepository
+from searcher.freed_memory import overwrite_freed_memory
 from searcher.galleries import Galleries
 from searcher.probes import ProbeReader
 from searcher.search import Search
@@ -40,6 +41,7 @@ async def running(
 
     shares_vision: another server of this process has the same `vision` and tells its workload.
     """
+    overwrite_freed_memory()
     async with open_database(settings.database) as database:
         metrics = Metrics()
         if not shares_vision:

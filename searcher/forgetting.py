@@ -68,12 +68,15 @@ class Forgetting:
 
     async def _report(self) -> None:
         began_s = monotonic()
+        if began_s - self._heard_s > ALONE_S:
+            # An erasure may not have waited for this one: nothing is kept beyond such a time.
+            self._galleries.evict("alone")
+            await self._galleries.wiped()
         await self._repository.report()
         self._heard_s = began_s
 
     async def _guard(self) -> None:
-        """Apart from what waits for the database: also one that was stopped for a while, and goes
-        on, empties its memory first."""
+        """Apart from what waits for the database."""
         while True:
             if monotonic() - self._heard_s > ALONE_S:
                 self._galleries.evict("alone")

@@ -218,13 +218,15 @@ SELECT event_id, name, uid FROM event WHERE event_id = ANY ($1::bigint[]);
 -- $1 faces from which an event has a graph, $2 seconds of quiet, $3 share and $4 number of new faces to be folded in.
 SELECT event_id, name, uid FROM event
  WHERE pack_id IS NOT NULL AND (expire_time IS NULL OR expire_time > now())
-   AND face_time <= now() - make_interval(secs => $2)
-   AND CASE WHEN relation IS NULL THEN faces >= $1
-            ELSE faces < $1 / 2.0 OR next_face_no - relation_mark > greatest($3 * relation_faces, $4)
-                 -- What was removed from a graph is in its files until it is built anew.
-                 OR EXISTS (SELECT FROM erasure x
-                             WHERE x.event_id = event.event_id AND x.physical_time IS NULL
-                               AND x.wiped_lsn IS NULL AND event.relation = ANY (x.relations)) END;
+   AND (face_time <= now() - make_interval(secs => $2)
+        AND CASE WHEN relation IS NULL THEN faces >= $1
+                 ELSE faces < $1 / 2.0 OR next_face_no - relation_mark > greatest($3 * relation_faces, $4) END
+        -- What was removed from a graph is in its files until it is built anew.
+        OR EXISTS (SELECT FROM erasure x
+                    WHERE x.event_id = event.event_id AND x.physical_time IS NULL AND x.wiped_lsn IS NULL
+                      AND event.relation = ANY (x.relations)
+                      AND (face_time <= now() - make_interval(secs => $2)
+                           OR x.create_time <= now() - make_interval(secs => 10 * $2::float8))));
 
 -- promoted_after --
 -- $1 event_id. The next event with a graph.
