@@ -140,7 +140,12 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def evict(self) -> None:
-        self._world.hot.evict("memory")
+
+        async def evict() -> None:
+            self._world.hot.evict("memory")
+            await self._world.hot.wiped()
+
+        self.run(evict())
 
     @rule(sure=st.integers(0, 3))
     def restart_searcher(self, sure: int) -> None:
