@@ -106,6 +106,10 @@ class OperationNotFound(NotFound):
     reason = "OPERATION_NOT_FOUND"
 
 
+class ErasureNotFound(NotFound):
+    reason = "ERASURE_NOT_FOUND"
+
+
 class AlreadyExists(FacePassError):
     """The name is taken."""
 

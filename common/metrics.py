@@ -15,6 +15,7 @@ from prometheus_client import (
 _RPC_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _BUILD_BUCKETS = (0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 _RECALL_BUCKETS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1)
+_ERASURE_BUCKETS = (1, 10, 60, 120, 300, 600, 1800, 3600, 14_400, 43_200, 86_400)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 _STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -208,6 +209,33 @@ class Metrics:
             "facepass_index_recall",
             "Share of the faces above the threshold that a graph finds, as measured",
             buckets=_RECALL_BUCKETS,
+            registry=registry,
+        )
+        self.events_expired = Counter(
+            "facepass_events_expired",
+            "Events removed after their expire_time",
+            registry=registry,
+        )
+        self.erasure_seconds = Histogram(
+            "facepass_erasure_seconds",
+            "Time from an erasure until no file of the database has it, by kind",
+            ["kind"],
+            buckets=_ERASURE_BUCKETS,
+            registry=registry,
+        )
+        self.erasure_pages = Counter(
+            "facepass_erasure_pages",
+            "Pages that were overwritten after templates were removed from them",
+            registry=registry,
+        )
+        self.erasure_backlog_pages = Gauge(
+            "facepass_erasure_backlog_pages",
+            "Pages that are still to be overwritten",
+            registry=registry,
+        )
+        self.erasure_backlog_seconds = Gauge(
+            "facepass_erasure_backlog_seconds",
+            "Age of the oldest erasure that some file of the database still has; 0 without one",
             registry=registry,
         )
         self.index_under_returns = Counter(

@@ -9,6 +9,7 @@ from google.longrunning import operations_pb2_grpc
 from common.audit.log import auditing
 from common.db.events import EventReader, PackRegistry
 from common.db.opening import open_database, patiently
+from common.db.searchers import STALE_S
 from common.db.watch import DatabaseWatch
 from common.event import StoredPack
 from common.metrics import Metrics
@@ -20,6 +21,11 @@ from common.rpc.server import Listening, RunningServer, Services
 from common.rpc.server import listening as listen
 from common.vision.types import Vision
 from indexer.config import IndexerServerSettings, IndexerSettings
+from indexer.erasure.erasing import Erasing
+from indexer.erasure.person_repository import PersonRepository
+from indexer.erasure.receipt_repository import ReceiptRepository
+from indexer.erasure.service import Erasures
+from indexer.erasure.settling import Settling
 from indexer.event_repository import EventRepository
 from indexer.event_service import EventsServicer
 from indexer.graphs.background import in_the_background
@@ -107,14 +113,20 @@ async def serving(
         space = Space(settings.storage, SpaceRepository(database), metrics)
         quotas = open_quotas(settings.quota, database, metrics)
         indexing = PhotoIndexing(vision, photos, writer, pending, space, quotas, metrics)
+        receipts = ReceiptRepository(database, STALE_S)
+        settling = Settling(receipts)
+        people = PersonRepository(database, reader, vision.pack.key)
+        erasures = Erasures(Erasing(vision, people, settling, settings.limits), receipts)
         optimizing = Optimizing(operations, curator.wake, settings.promotion.hnsw_min_faces)
-        operations_servicer = OperationsServicer(operations, events, server.door)
+        operations_servicer = OperationsServicer(operations, events, receipts, server.door)
         servicer = IndexerServicer(
             events,
             photos,
             indexing,
             optimizing,
             operations_servicer,
+            erasures,
+            settling,
             settings.indexer,
             settings.limits,
             server.door,
@@ -122,7 +134,7 @@ async def serving(
             quotas,
         )
         servicers = {
-            EVENTS: EventsServicer(events, operations),
+            EVENTS: EventsServicer(events, operations, settling),
             INDEXER: servicer,
             OPERATIONS: operations_servicer,
         }

@@ -24,6 +24,7 @@ from common.rpc.convert import (
     timestamp_to_wire,
 )
 from common.vision.types import Detail, QualityFilter
+from indexer.erasure.settling import Settling
 from indexer.event_repository import EventRepository, RequestMark
 from indexer.graphs.operation_repository import OperationRepository
 
@@ -36,9 +37,12 @@ _LIST_TOKEN = fingerprint("ListEvents")
 class EventsServicer(events_pb2_grpc.EventsServicer):
     """Wire to domain and back."""
 
-    def __init__(self, repository: EventRepository, operations: OperationRepository) -> None:
+    def __init__(
+        self, repository: EventRepository, operations: OperationRepository, settling: Settling
+    ) -> None:
         self._repository = repository
         self._operations = operations
+        self._settling = settling
 
     async def CreateEvent(
         self, request: pb.CreateEventRequest, context: Context
@@ -91,7 +95,8 @@ class EventsServicer(events_pb2_grpc.EventsServicer):
             parse_event(request.name, "name"), request.etag, validate_only=request.validate_only
         )
         count(photos=deleted.photos, faces=deleted.faces, validated_only=request.validate_only)
-        return pb.DeleteEventResponse(photos=deleted.photos, faces=deleted.faces)
+        erasure = await self._settling.settled(deleted)
+        return pb.DeleteEventResponse(photos=deleted.photos, faces=deleted.faces, erasure=erasure)
 
 
 def index_to_wire(event: Event, *, building: bool) -> pb.EventIndex:

@@ -131,7 +131,7 @@ class PhotoIndexing:
     async def _known(self, job: IndexJob, upload: Upload) -> PhotoOutcome | None:
         """The outcome of a photo whose id is stored already, so that its bytes need no work."""
         name = job.event.name.photo(upload.info.photo_id)
-        digest = await self._repository.digest(name)
+        digest = await self._repository.digest(job.event, name.photo)
         if digest is None or digest[1] is PhotoState.REJECTED:
             return None
         if digest[0] == upload.sha256:

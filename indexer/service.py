@@ -5,8 +5,8 @@ from contextlib import aclosing, contextmanager
 from typing import Any
 
 import grpc
+from facepass.v1 import erasures_pb2, indexer_pb2_grpc, types_pb2
 from facepass.v1 import indexer_pb2 as pb
-from facepass.v1 import indexer_pb2_grpc, types_pb2
 from google.longrunning import operations_pb2
 
 from common.audit.note import count
@@ -31,6 +31,8 @@ from common.rpc.door import Door, stopping
 from common.rpc.status import status_of
 from common.vision.types import AnalyzeOptions, Detail, QualityFilter
 from indexer.config import IndexerServerSettings
+from indexer.erasure.service import Erasures
+from indexer.erasure.settling import Settling
 from indexer.event_repository import EventRepository
 from indexer.graphs.operation_service import OperationsServicer
 from indexer.graphs.optimizing import Optimizing
@@ -55,6 +57,8 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         indexing: PhotoIndexing,
         optimizing: Optimizing,
         operations: OperationsServicer,
+        erasures: Erasures,
+        settling: Settling,
         settings: IndexerServerSettings,
         limits: ImageLimits,
         door: Door,
@@ -66,6 +70,8 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         self._indexing = indexing
         self._optimizing = optimizing
         self._operations = operations
+        self._erasures = erasures
+        self._settling = settling
         self._settings = settings
         self._limits = limits
         self._door = door
@@ -141,26 +147,42 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
     async def DeletePhoto(
         self, request: pb.DeletePhotoRequest, context: Context
     ) -> pb.DeletePhotoResponse:
-        faces = await self._photos.delete_photo(
+        removed = await self._photos.delete_photo(
             parse_photo(request.name, "name"), validate_only=request.validate_only
         )
-        count(photos=1, faces=faces, validated_only=request.validate_only)
-        return pb.DeletePhotoResponse(faces=faces)
+        count(photos=1, faces=removed.faces, validated_only=request.validate_only)
+        erasure = await self._settling.settled(removed)
+        return pb.DeletePhotoResponse(faces=removed.faces, erasure=erasure)
 
     async def DeleteFace(
         self, request: pb.DeleteFaceRequest, context: Context
     ) -> pb.DeleteFaceResponse:
-        await self._photos.delete_face(
+        removed = await self._photos.delete_face(
             parse_face(request.name, "name"), validate_only=request.validate_only
         )
         count(faces=1, validated_only=request.validate_only)
-        return pb.DeleteFaceResponse()
+        return pb.DeleteFaceResponse(erasure=await self._settling.settled(removed))
 
     async def OptimizeEvent(
         self, request: pb.OptimizeEventRequest, context: Context
     ) -> operations_pb2.Operation:
         event = await self._events.get(parse_event(request.name, "name"))
         return await self._operations.to_wire(await self._optimizing.optimize(event))
+
+    async def ErasePerson(
+        self, request: erasures_pb2.ErasePersonRequest, context: Context
+    ) -> operations_pb2.Operation:
+        return await self._erasures.erase_person(request)
+
+    async def GetErasure(
+        self, request: erasures_pb2.GetErasureRequest, context: Context
+    ) -> erasures_pb2.GetErasureResponse:
+        return await self._erasures.get(request)
+
+    async def ListErasures(
+        self, request: erasures_pb2.ListErasuresRequest, context: Context
+    ) -> erasures_pb2.ListErasuresResponse:
+        return await self._erasures.list(request)
 
     @contextmanager
     def _room_now(self, size: int) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import uuid4
 
 from facepass.v1 import searcher_pb2_grpc
 
@@ -20,6 +21,9 @@ from common.rpc.server import listening as listen
 from common.vision.types import Vision
 from searcher.compare import Compare
 from searcher.config import SearcherServerSettings, SearcherSettings
+from searcher.forgetting import Forgetting
+from searcher.forgetting_repository import ForgettingRepository
+from searcher.freed_memory import overwrite_freed_memory
 from searcher.galleries import Galleries
 from searcher.probes import ProbeReader
 from searcher.search import Search
@@ -69,12 +73,14 @@ async def serving(
 
     shares_vision: another server of this process has the same `vision` and tells its workload.
     """
+    overwrite_freed_memory()
     async with open_database(settings.database, patient=True) as database:
         metrics = server.metrics
         if not shares_vision:
             observe_workload(metrics, vision)
         reader = EventReader(PackRegistry())
         galleries = Galleries(TemplateRepository(database, reader), settings.gallery, metrics)
+        forgetting = Forgetting(ForgettingRepository(database, uuid4()), galleries)
         quotas = open_quotas(settings.quota, database, metrics)
         people = PeopleBudget(settings.quota.people_per_day, metrics)
         probes = ProbeReader(vision, settings.searcher, settings.limits, quotas)
@@ -89,6 +95,7 @@ async def serving(
         admission = _admission(settings.searcher, vision, metrics)
         async with (
             galleries.running(),
+            forgetting.running(),
             auditing(settings.audit, database, metrics) as audit,
             server.serving({SEARCHER: servicer}, admission, audit),
             watch.watching(),

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TypeVar, Unpack
@@ -12,6 +13,7 @@ from google.longrunning import operations_pb2, operations_pb2_grpc
 from google.protobuf import duration_pb2
 
 from facepass import channel
+from facepass.erasing import Sample, erase_request
 from facepass.errors import from_rpc_error, from_status
 from facepass.names import event_id, event_name, photo_name
 from facepass.options import (
@@ -28,6 +30,7 @@ from facepass.probes import ProbeLike, face_name, probe
 from facepass.security import Bearer, Security, channel_credentials
 from facepass.upload import Photos, Upload
 from facepass.v1 import (
+    erasures_pb2,
     events_pb2,
     events_pb2_grpc,
     indexer_pb2,
@@ -236,10 +239,52 @@ class AsyncClient:
         )
         return await self._call(self._indexer.DeletePhoto, request)
 
-    async def delete_face(self, face: str, *, validate_only: bool = False) -> None:
+    async def delete_face(
+        self, face: str, *, validate_only: bool = False
+    ) -> indexer_pb2.DeleteFaceResponse:
         """Delete one face, given by name; its photo stays."""
         request = indexer_pb2.DeleteFaceRequest(name=face_name(face), validate_only=validate_only)
-        await self._call(self._indexer.DeleteFace, request)
+        return await self._call(self._indexer.DeleteFace, request)
+
+    async def erase_person(
+        self,
+        event: str,
+        sample: Sample,
+        *,
+        face_index: int | None = None,
+        min_similarity: float | None = None,
+        suppress: datetime | timedelta | None = None,
+        validate_only: bool = False,
+    ) -> operations_pb2.Operation:
+        """Erase every face of a person from an event, or only say which would go.
+
+        Returns once no search finds them: an operation with ErasePersonMetadata, whose receipt
+        tells the rest; `wait_operation` waits until no file of the database has them, and then it
+        has ErasePersonResponse. `suppress`: until when, or how long, later photos of the person are
+        not indexed; a template of the person is kept for that.
+        """
+        request = await erase_request(
+            event,
+            sample,
+            face_index=face_index,
+            min_similarity=min_similarity,
+            suppress=suppress,
+            validate_only=validate_only,
+        )
+        return await self._call(self._indexer.ErasePerson, request)
+
+    async def get_erasure(self, name: str) -> erasures_pb2.Erasure:
+        """Read the receipt of an erasure, given by name."""
+        request = erasures_pb2.GetErasureRequest(name=name)
+        return (await self._call(self._indexer.GetErasure, request)).erasure
+
+    async def list_erasures(self, event: str = "") -> AsyncIterator[erasures_pb2.Erasure]:
+        """Iterate over receipts, newest first: all, or those of events of one name."""
+        name = event_name(event) if event else ""
+        request = erasures_pb2.ListErasuresRequest(event=name, page_size=LARGEST_PAGE)
+        async for page in self._pages(self._indexer.ListErasures, request):
+            for erasure in page.erasures:
+                yield erasure
 
     async def search(
         self,

@@ -160,11 +160,11 @@ class EventFaces:
 
     async def delete(self, numbers: Sequence[int]) -> None:
         """Remove faces and any copy of them. The event's row must be locked."""
-        tables = {"face", *(part.table for part in self.parts)}
-        for table in sorted(tables):
-            query = SQL["delete_face"].replace("{faces}", table)
-            key = self._event.name.key
+        key = self._event.name.key
+        if self._own is not None:
+            query = self._own.query("delete_face")
             await self._connection.executemany(query, [(key, number) for number in numbers])
+        await remove_faces(self._connection, key, 0, MAX_FACE_NO, numbers)
 
     async def templates(
         self, start: int, take: Callable[[TemplateRows], None], batch: int = 2048
@@ -225,6 +225,21 @@ class EventFaces:
             *arguments,
         )
         return rows
+
+
+async def remove_faces(
+    connection: asyncpg.Connection,
+    key: int,
+    start: int,
+    end: int,
+    numbers: Sequence[int] | None = None,
+) -> None:
+    """Remove faces numbered from `start` to before `end` from the shared table, of an event whose
+    row is locked; only `numbers` where they are given.
+
+    Marks their pages, so that what they leave there is overwritten.
+    """
+    await connection.execute(SQL["remove_faces"], key, start, end, numbers)
 
 
 def _candidates(

@@ -128,8 +128,12 @@ SELECT face_no, photo_no, embedding
 SELECT face_no FROM tombstone WHERE event_id = $1 AND version > $2;
 
 -- delete_face --
--- $1 event_id, $2 face number.
+-- Of an own relation. $1 event_id, $2 face number.
 DELETE FROM {faces} WHERE event_id = $1 AND face_no = $2;
+
+-- remove_faces --
+-- $1 event_id, $2 first face number, $3 face number to end before, $4 face numbers or NULL for all of these.
+SELECT remove_faces($1, $2, $3, $4);
 
 -- sign_of_life --
 -- No parameters.

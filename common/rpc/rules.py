@@ -39,7 +39,8 @@ class Rule:
         if "*" in caller.events:
             return
         for path in self.events:
-            for name in _values(request, path.split(".")):
+            # A handler refuses a name that is missing, or tells of the caller's events only.
+            for name in filter(None, _values(request, path.split("."))):
                 if not caller.may_see(_event_of(str(name), path)):
                     raise PermissionDenied("the event is none of those that the token names")
 
@@ -64,6 +65,9 @@ RULES: Mapping[str, Rule] = {
     "/facepass.v1.Indexer/ListPhotos": _rule(_ADMIN, _INDEX, events=("parent",)),
     "/facepass.v1.Indexer/DeletePhoto": _rule(_ERASE, events=("name",)),
     "/facepass.v1.Indexer/DeleteFace": _rule(_ERASE, events=("name",)),
+    "/facepass.v1.Indexer/ErasePerson": _rule(_ERASE, events=("event", "face")),
+    "/facepass.v1.Indexer/GetErasure": _rule(_ADMIN, _ERASE),
+    "/facepass.v1.Indexer/ListErasures": _rule(_ADMIN, _ERASE, events=("event",)),
     "/facepass.v1.Indexer/OptimizeEvent": _rule(_ADMIN, events=("name",)),
     "/google.longrunning.Operations/GetOperation": _rule(_ADMIN, _ERASE),
     "/google.longrunning.Operations/ListOperations": _rule(_ADMIN, _ERASE),

@@ -55,16 +55,15 @@ class OperationRepository:
     async def get(self, operation_id: UUID) -> Operation | None:
         """None for one of an event that is none of the caller's, too."""
         async with self._database.transaction() as connection:
-            row = await connection.fetchrow(SQL["operation"], operation_id)
-            if row is None or not caller.get().may_see(row["event"]):
-                return None
-            return _operation(row)
+            events = caller.get().events
+            row = await connection.fetchrow(SQL["operations"], operation_id, None, 1, events)
+            return None if row is None else _operation(row)
 
     async def list(self, after: UUID | None, limit: int) -> list[Operation]:
         """Operations of the caller's events by id, from the one after `after`."""
         async with self._database.transaction() as connection:
             events = caller.get().events
-            rows = await connection.fetch(SQL["list_operations"], after, limit, events)
+            rows = await connection.fetch(SQL["operations"], None, after, limit, events)
             return [_operation(row) for row in rows]
 
     async def delete(self, operation_id: UUID) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from facepass import Client, FacePassError, Security, __version__
 from facepass.channel import indexer_address, searcher_address
-from facepass.cli import compare, event, explain, face, index, photo, search, selfie
+from facepass.cli import compare, erase, event, explain, face, index, photo, search, selfie
 from facepass.cli.output import complain
 
 OK, ERROR, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     _add_servers(shared, default=argparse.SUPPRESS)
     commands = made.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (event, index, search, compare, selfie, photo, face):
+    for module in (event, index, search, compare, selfie, photo, face, erase):
         module.register(commands, shared)
     return made
 
