@@ -53,7 +53,7 @@ class EventRepository:
 
         An expired event of this name makes room.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(name) as connection:
             row = await self._insert(connection, name, fields, mark)
             if row is None:
                 before = await connection.fetchrow(SQL["event_request"], name.key)
@@ -68,16 +68,16 @@ class EventRepository:
 
     async def get(self, name: EventName) -> Event:
         """Raises EventNotFound."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(name) as connection:
             return await self._reader.get(connection, name)
 
     async def get_by_uid(self, uid: UUID) -> Event:
         """Raises EventNotFound."""
         async with self._database.transaction() as connection:
             name = await connection.fetchval(SQL["event_by_uid"], uid)
-            if name is None:
-                raise EventNotFound(f"there is no event with uid {uid}", metadata={"uid": str(uid)})
-            return await self._reader.get(connection, EventName(name))
+        if name is None:
+            raise EventNotFound(f"there is no event with uid {uid}", metadata={"uid": str(uid)})
+        return await self.get(EventName(name))
 
     async def list(self, after: str, limit: int) -> list[Event]:
         """Events by name, from the one after `after`."""
@@ -89,7 +89,7 @@ class EventRepository:
         self, name: EventName, etag: str, change: Callable[[EventFields], EventFields]
     ) -> Event:
         """Apply `change` to the event's fields. Raises EventNotFound, EtagMismatch."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(name) as connection:
             event = await self._locked(connection, name, etag)
             row = await connection.fetchrow(
                 SQL["update_event"], name.key, *_values(change(event.fields))
@@ -98,7 +98,7 @@ class EventRepository:
 
     async def delete(self, name: EventName, etag: str, *, validate_only: bool) -> Deleted:
         """Delete an event with all that it holds. Raises EventNotFound, EtagMismatch."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(name) as connection:
             event = await self._locked(connection, name, etag)
             if not validate_only:
                 await _delete_rows(connection, name)

@@ -105,10 +105,10 @@ class Search:
             return await self._answer(connection, query, images, probe_ms, started, in_snapshot)
 
         try:
-            async with self._database.statements() as connection:
+            async with self._database.statements(query.event) as connection:
                 answer = await work(connection, in_snapshot=False)
         except (SnapshotNeeded, *_BY_WHAT_WAS_KNOWN):
-            answer = await self._database.read(work)
+            answer = await self._database.read(work, query.event)
         # The answer goes first: its caller waits, the metrics do not.
         asyncio.get_running_loop().call_soon(self._observe, answer)
         return answer
@@ -166,7 +166,7 @@ class Search:
             if isinstance(probe, FaceProbe) and probe.name.photo.event != query.event:
                 raise InvalidArgument(f"probes[{i}].face", f"is not a face of {query.event}")
         if images:
-            async with self._database.statements() as connection:
+            async with self._database.statements(query.event) as connection:
                 event = await self._reader.get(connection, query.event)
             self._probes.check_pack(event.pack)
         return {i: await self._probes.image(probe, f"probes[{i}]") for i, probe in images}

@@ -33,7 +33,7 @@ class TemplateRepository:
             await EventFaces(connection, now).templates(0, gallery.extend)
             return gallery
 
-        return await self._database.read(work)
+        return await self._database.read(work, event.name)
 
     async def alive(self, keys: Sequence[int]) -> dict[int, UUID]:
         """The uid of each of these events that still exists, by key."""

@@ -227,6 +227,8 @@ OF_EVENT_DATA = re.compile(
 LEFT_OUT = {
     # Only insert.
     ("indexer", "insert_event"),
+    ("indexer", "insert_photos"),
+    ("indexer", "insert_faces"),
     ("indexer", "insert_tombstones"),
     # In the background: all events in turn, or all faces of one.
     ("indexer.graphs", "due_events"),

@@ -127,7 +127,7 @@ async def opened(pool: Database) -> None:
 
 async def numbers(pool: Database) -> list[int]:
     """Every face as often as readers see it."""
-    async with pool.snapshot() as connection:
+    async with pool.snapshot(GALA) as connection:
         event = await EventReader(PackRegistry()).get(connection, GALA)
         seen: list[int] = []
         await EventFaces(connection, event).templates(
