@@ -11,7 +11,7 @@ from bench.templates import DIMENSION, FACES_PER_PHOTO, THRESHOLD, Gallery, Temp
 from common.db.events import PackRegistry
 from common.db.sql import load_queries
 from common.event import StoredPack
-from common.vision.fake_engine import FakeEngine
+from common.vision.fake.engine import FakeEngine
 
 SQL = load_queries("bench")
 PACK = replace(

@@ -16,10 +16,10 @@ import onnxruntime
 
 from bench.index_child import own_output, serve_orders, tell
 from common.config import EngineSettings, ImageLimits
-from common.vision import worker
-from common.vision.messages import Task
-from common.vision.picture import Picture
+from common.vision.images.picture import Picture
 from common.vision.types import Analysis, AnalyzeOptions, QualityFilter
+from common.vision.workers import worker
+from common.vision.workers.messages import Task
 
 EVERY_FACE = AnalyzeOptions(quality_filter=QualityFilter.NONE, max_faces=1000)
 _LIMITS = ImageLimits()

@@ -11,7 +11,7 @@ from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from common.vision.device_line import Model
+from common.vision.workers.device_line import Model
 
 IN_WORKERS = ("decode", "detect", "embed")
 STAGES = ("queue", *IN_WORKERS, "commit")

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from common.metrics import BATCH_BUCKETS, Metrics
 from common.vision.types import Vision
-from common.vision.workload import DeviceLoad, ModelLoad
+from common.vision.workers.workload import DeviceLoad, ModelLoad
 
 
 def observe_workload(metrics: Metrics, vision: Vision) -> None:

@@ -4,8 +4,8 @@ import argparse
 
 from common.config import CommonSettings
 from common.errors import PackUnavailable
-from common.vision.packs import KNOWN_PACKS, PackFiles, PackListing, find_pack, list_packs
-from common.vision.pull import pull
+from common.vision.onnx.packs import KNOWN_PACKS, PackFiles, PackListing, find_pack, list_packs
+from common.vision.onnx.pull import pull
 from standalone.config import read_settings
 
 HELP = """\

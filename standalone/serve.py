@@ -14,7 +14,7 @@ from common.db.migrate import migrate
 from common.db.opening import migrate_patiently, open_database
 from common.errors import SetupError
 from common.rpc.server import Listening
-from common.vision.workers import WorkerPool
+from common.vision.workers.pool import WorkerPool
 from indexer.config import IndexerSettings
 from searcher.config import SearcherSettings
 from standalone.config import Overrides, read_settings

@@ -27,7 +27,7 @@ from common.config import DatabaseSettings, EngineSettings, ImageLimits
 from common.db.migrate import migrate
 from common.rpc.server import RunningServer
 from common.vision.types import Vision
-from common.vision.workers import WorkerPool
+from common.vision.workers.pool import WorkerPool
 from indexer.config import IndexerServerSettings, IndexerSettings
 from searcher.config import SearcherServerSettings, SearcherSettings
 from standalone.embedded import EmbeddedPostgres, Role

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from common.vision.picture import Picture
+from common.vision.images.picture import Picture
 from common.vision.types import Analysis, AnalyzeOptions, Pack
 
 

@@ -4,8 +4,8 @@ from typing import assert_never
 
 from common.config import EngineSettings
 from common.errors import PackUnavailable
-from common.vision.device_line import DeviceLine
 from common.vision.engine import Engine
+from common.vision.workers.device_line import DeviceLine
 
 
 def load_engine(settings: EngineSettings, *, threads: int = 1) -> Engine:
@@ -18,10 +18,10 @@ def load_engine(settings: EngineSettings, *, threads: int = 1) -> Engine:
     if kind == "auto":
         kind = "onnx" if settings.pack else "starter"
     if kind == "onnx":
-        from common.vision.onnx_engine import OnnxEngine
+        from common.vision.onnx.engine import OnnxEngine
 
         try:
-            from common.vision.onnx_models import load_models
+            from common.vision.onnx.models import load_models
         except ImportError as error:
             raise PackUnavailable(
                 f"The onnx engine needs onnxruntime: {error}. Install facepass-server with its "
@@ -29,11 +29,11 @@ def load_engine(settings: EngineSettings, *, threads: int = 1) -> Engine:
             ) from error
         return OnnxEngine(load_models(settings, threads=threads))
     if kind == "starter":
-        from common.vision.starter_engine import StarterEngine
+        from common.vision.starter.engine import StarterEngine
 
         return StarterEngine()
     if kind == "fake":
-        from common.vision.fake_engine import FakeEngine
+        from common.vision.fake.engine import FakeEngine
 
         return FakeEngine(settings.pack)
     assert_never(kind)
@@ -44,7 +44,7 @@ def remote_engine(line: DeviceLine) -> Engine:
 
     onnxruntime and its libraries are not imported.
     """
-    from common.vision.onnx_engine import OnnxEngine
-    from common.vision.remote_models import remote_models
+    from common.vision.onnx.engine import OnnxEngine
+    from common.vision.workers.remote_models import remote_models
 
     return OnnxEngine(remote_models(line))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from common.vision.batches import Unfit
-from common.vision.detections import Detections
+from common.vision.faces.detections import Detections
 from common.vision.types import BgrImage, EmbeddingVector, Pack
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.calibration import Calibration
-from common.vision.workload import Workload
+from common.vision.workers.workload import Workload
 
 BgrImage = NDArray[np.uint8]
 """(H, W, 3) BGR, upright (EXIF orientation applied)."""

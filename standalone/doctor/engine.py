@@ -6,8 +6,8 @@ from importlib import metadata
 from common.config import EngineSettings
 from common.errors import PackUnavailable
 from common.vision.engines import load_engine
-from common.vision.packs import KNOWN_PACKS, pack_folder
-from common.vision.self_tune import choose_crew, usable_cores
+from common.vision.onnx.packs import KNOWN_PACKS, pack_folder
+from common.vision.workers.self_tune import choose_crew, usable_cores
 from standalone.doctor.finding import Finding, fail, ok, warn
 
 RIVALS = {
@@ -76,7 +76,7 @@ def check_crew(settings: EngineSettings) -> Finding:
 def check_providers(settings: EngineSettings) -> Finding:
     """That onnxruntime has the execution providers that are asked for."""
     try:
-        from common.vision.onnx_session import choose_providers
+        from common.vision.onnx.session import choose_providers
 
         return ok("providers", ", ".join(choose_providers(settings.providers)))
     except (PackUnavailable, ImportError) as error:

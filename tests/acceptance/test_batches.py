@@ -11,11 +11,11 @@ from insightface.data import get_image
 from insightface.model_zoo import get_model
 from numpy.typing import NDArray
 
-from common.vision.align import align_face
-from common.vision.arcface import ArcFace
-from common.vision.canvas import fit
-from common.vision.detections import Detections, suppress
-from common.vision.scrfd import Scrfd, detector_at
+from common.vision.faces.align import align_face
+from common.vision.faces.detections import Detections, suppress
+from common.vision.images.canvas import fit
+from common.vision.onnx.arcface import ArcFace
+from common.vision.onnx.scrfd import Scrfd, detector_at
 from common.vision.types import BgrImage
 
 PACKS = ["scrfd25g-mbf128", "scrfd500m-mbf128"]

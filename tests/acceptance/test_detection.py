@@ -17,11 +17,11 @@ from insightface.model_zoo import get_model
 from common.config import EngineSettings, ImageLimits
 from common.vision.engine import Engine
 from common.vision.engines import load_engine
-from common.vision.face_detector import CLOSE_SIDE, WHOLE_SIDE, FaceDetector
-from common.vision.image import decode, read_header
-from common.vision.onnx_models import detectors_of
-from common.vision.picture import Picture
-from common.vision.scrfd import detector_at
+from common.vision.faces.detector import CLOSE_SIDE, WHOLE_SIDE, FaceDetector
+from common.vision.images.image import decode, read_header
+from common.vision.images.picture import Picture
+from common.vision.onnx.models import detectors_of
+from common.vision.onnx.scrfd import detector_at
 from common.vision.types import AnalyzeOptions, BgrImage, Box, Detail, Face, FaceReason
 
 PACKS = ["scrfd25g-mbf128", "scrfd500m-mbf128"]

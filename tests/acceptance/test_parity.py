@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from common.config import EngineSettings, ImageLimits
 from common.vision.engine import Engine
 from common.vision.engines import load_engine
-from common.vision.image import decode, read_header
-from common.vision.picture import Picture
+from common.vision.images.image import decode, read_header
+from common.vision.images.picture import Picture
 from common.vision.types import AnalyzeOptions, BgrImage, Box, Face, QualityFilter
 
 PACKS = ["scrfd25g-mbf128", "scrfd500m-mbf128"]

@@ -11,7 +11,7 @@ from facepass import AsyncClient, folder, probe
 from facepass.v1 import types_pb2
 
 from common.config import EngineSettings, ImageLimits
-from common.vision.workers import WorkerPool
+from common.vision.workers.pool import WorkerPool
 from demo.album import read_labels
 
 EVENT = "everyone"

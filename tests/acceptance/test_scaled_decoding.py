@@ -11,11 +11,9 @@ import pytest
 from insightface.data import get_image
 
 from common.config import EngineSettings, ImageLimits
-from common.vision import worker
 from common.vision.engine import Engine
 from common.vision.engines import load_engine
-from common.vision.messages import Task
-from common.vision.picture import Picture
+from common.vision.images.picture import Picture
 from common.vision.types import (
     Analysis,
     AnalyzeOptions,
@@ -26,6 +24,8 @@ from common.vision.types import (
     Face,
     QualityFilter,
 )
+from common.vision.workers import worker
+from common.vision.workers.messages import Task
 
 PACKS = ["scrfd25g-mbf128", "scrfd500m-mbf128"]
 WIDTH, HEIGHT = 4000, 3000

@@ -10,7 +10,7 @@ import pytest
 from bench.index_photos import CROWD, crowd
 from common.config import EngineSettings, ImageLimits
 from common.vision.types import Analysis, AnalyzeOptions, Detail, QualityFilter
-from common.vision.workers import WorkerPool
+from common.vision.workers.pool import WorkerPool
 
 PACKS = ["scrfd25g-mbf128", "scrfd500m-mbf128"]
 EVERY_FACE = AnalyzeOptions(quality_filter=QualityFilter.NONE, max_faces=CROWD)

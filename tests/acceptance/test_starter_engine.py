@@ -12,11 +12,11 @@ from insightface.data import get_image
 from skimage import data
 
 from common.config import ImageLimits
-from common.vision.image import decode, read_header
-from common.vision.picture import Picture
-from common.vision.starter_detector import StarterDetector
-from common.vision.starter_engine import StarterEngine, models_folder
-from common.vision.starter_mean import MEAN
+from common.vision.images.image import decode, read_header
+from common.vision.images.picture import Picture
+from common.vision.starter.detector import StarterDetector
+from common.vision.starter.engine import StarterEngine, models_folder
+from common.vision.starter.mean import MEAN
 from common.vision.types import (
     Analysis,
     AnalyzeOptions,

@@ -45,7 +45,7 @@ SQL = re.compile(
 ENVIRONMENT = (
     "client/",
     "standalone/__init__.py",
-    "common/vision/child_process.py",
+    "common/vision/workers/child_process.py",
     "standalone/data_dir.py",
     "standalone/system_user.py",
     "bench/ground.py",

@@ -12,7 +12,7 @@ import pytest
 from facepass.v1 import events_pb2, searcher_pb2, types_pb2
 from load import Plan
 
-from common.vision.fake_engine import FakeEngine
+from common.vision.fake.engine import FakeEngine
 
 CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'facepass'"
 MIB = 1024 * 1024

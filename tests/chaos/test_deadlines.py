@@ -11,10 +11,10 @@ from facepass.v1 import events_pb2, searcher_pb2
 from patience import until
 
 from common.config import EngineSettings, ImageLimits
-from common.vision.fake_engine import SLOW_S
-from common.vision.fake_photos import Command, fake_photo
+from common.vision.fake.engine import SLOW_S
+from common.vision.fake.photos import Command, fake_photo
 from common.vision.types import AnalyzeOptions
-from common.vision.workers import WorkerPool
+from common.vision.workers.pool import WorkerPool
 from searcher.config import SearcherServerSettings, SearcherSettings
 
 CALLS = 200

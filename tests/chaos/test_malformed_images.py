@@ -29,7 +29,7 @@ from malformed_images import encode, malformed, originals, portrait
 
 from common.config import MIB, EngineSettings, ImageLimits
 from common.errors import InvalidImage
-from common.vision.picture import Picture
+from common.vision.images.picture import Picture
 
 pytestmark = pytest.mark.timeout(900)
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,7 +86,9 @@ class Service:
 
     def workers(self) -> list[int]:
         children = psutil.Process(self._process.pid).children()
-        return sorted(c.pid for c in children if "common.vision.worker" in " ".join(c.cmdline()))
+        return sorted(
+            c.pid for c in children if "common.vision.workers.worker" in " ".join(c.cmdline())
+        )
 
     def worker_peak(self) -> int:
         """Bytes that the largest worker ever had."""

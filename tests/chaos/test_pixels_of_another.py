@@ -14,9 +14,9 @@ from skimage import data
 
 from common.config import EngineSettings, ImageLimits
 from common.errors import InvalidImage
-from common.vision.picture import Picture
+from common.vision.images.picture import Picture
 from common.vision.types import AnalyzeOptions, BgrImage, EmbeddingVector
-from common.vision.workers import WorkerPool
+from common.vision.workers.pool import WorkerPool
 
 pytestmark = pytest.mark.timeout(900)
 SIDE = 256

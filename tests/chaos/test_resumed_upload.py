@@ -15,7 +15,7 @@ from facepass.v1 import indexer_pb2, types_pb2
 from server_process import free_ports
 from tap import tapped
 
-from common.vision.fake_photos import fake_photo
+from common.vision.fake.photos import fake_photo
 from indexer.config import IndexerServerSettings, IndexerSettings
 
 PHOTOS, RESTARTS = 300, 10

@@ -19,7 +19,7 @@ from load import Plan
 from patience import until
 from raw_http2 import PREFACE, RawConnection, message
 
-from common.vision.fake_photos import fake_photo
+from common.vision.fake.photos import fake_photo
 from indexer.config import IndexerServerSettings, IndexerSettings
 
 INDEX_PHOTOS = "/facepass.v1.Indexer/IndexPhotos"

@@ -35,7 +35,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 from tcp_proxy import Proxy
 
-from common.vision.fake_photos import Command, fake_photo
+from common.vision.fake.photos import Command, fake_photo
 from standalone.embedded import EmbeddedPostgres
 
 GRACE_S = 20.0

@@ -16,7 +16,7 @@ from facepass.cli.main import main
 from facepass.cli.progress import Progress
 from facepass.cli.tally import Tally
 
-from common.vision.fake_photos import Command, fake_photo
+from common.vision.fake.photos import Command, fake_photo
 
 Run = Callable[..., Awaitable[int]]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from facepass.cli.main import main
 
-from common.vision.fake_photos import fake_photo
+from common.vision.fake.photos import fake_photo
 
 Run = Callable[..., Awaitable[int]]
 ANN, BEN = 7, 300

@@ -19,7 +19,7 @@ from facepass import (
 )
 from facepass.v1 import searcher_pb2, types_pb2
 
-from common.vision.fake_photos import fake_photo
+from common.vision.fake.photos import fake_photo
 
 ANN, BEN = 7, 300
 

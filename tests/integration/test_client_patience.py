@@ -18,7 +18,7 @@ from patience import until
 
 from common.errors import FacePassError, Overloaded, ProcessingFailed
 from common.rpc.status import grpc_status_of, status_of
-from common.vision.fake_photos import Command, fake_photo
+from common.vision.fake.photos import Command, fake_photo
 
 RETRY_AFTER_S = 0.4
 FULL = Overloaded("full", limit="searches", retry_after_s=RETRY_AFTER_S)

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from common.config import DatabaseSettings
 from common.db.migrate import migrate
-from common.vision.fake_photos import Command, fake_photo
+from common.vision.fake.photos import Command, fake_photo
 from standalone.embedded import EmbeddedPostgres
 
 QUICK = UploadLimits(first_wait_s=0.05, longest_wait_s=0.5, patience_s=60)

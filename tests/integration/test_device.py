@@ -21,13 +21,13 @@ from common.config import EngineSettings, ImageLimits
 from common.errors import FacePassError, ProcessingFailed
 from common.metrics import Metrics
 from common.pool_metrics import observe_workload
-from common.vision.device import TELL_S
 from common.vision.engine import Engine
 from common.vision.engines import load_engine
-from common.vision.picture import Picture
+from common.vision.images.picture import Picture
 from common.vision.types import Analysis, AnalyzeOptions, BgrImage, QualityFilter
-from common.vision.workers import WorkerPool, _Job
-from common.vision.workload import DeviceLoad
+from common.vision.workers.device import TELL_S
+from common.vision.workers.pool import WorkerPool, _Job
+from common.vision.workers.workload import DeviceLoad
 
 EVERYTHING = AnalyzeOptions(quality_filter=QualityFilter.NONE, max_faces=1000)
 WORKERS = 4

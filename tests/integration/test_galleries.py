@@ -18,8 +18,8 @@ from common.db.events import EventReader, PackRegistry
 from common.db.opening import open_database
 from common.metrics import Metrics
 from common.names import EventName
-from common.vision.fake_engine import FakeEngine
-from common.vision.fake_photos import fake_photo
+from common.vision.fake.engine import FakeEngine
+from common.vision.fake.photos import fake_photo
 from searcher.config import GallerySettings, SearcherServerSettings, SearcherSettings
 from searcher.galleries import Galleries
 from searcher.template_repository import TemplateRepository

@@ -11,7 +11,7 @@ from facepass.v1 import events_pb2, types_pb2
 from facepass.v1 import indexer_pb2 as pb
 from google.rpc import error_details_pb2
 
-from common.vision.fake_photos import Command, fake_photo
+from common.vision.fake.photos import Command, fake_photo
 
 EVENT = "events/gala"
 INDEXED, DUPLICATE, REJECTED, FAILED = (

@@ -16,7 +16,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from raw_http2 import RawConnection, message
 
-from common.vision.fake_photos import Command, fake_photo
+from common.vision.fake.photos import Command, fake_photo
 from indexer.config import IndexerServerSettings, IndexerSettings
 from searcher.config import SearcherServerSettings, SearcherSettings
 

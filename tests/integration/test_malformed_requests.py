@@ -18,8 +18,8 @@ from grpc_status import rpc_status  # type: ignore[import-untyped]
 from odd_messages import METHODS, has_field, odd
 
 from common.paging import encode_token, fingerprint
-from common.vision.fake_engine import FakeEngine
-from common.vision.fake_photos import fake_photo
+from common.vision.fake.engine import FakeEngine
+from common.vision.fake.photos import fake_photo
 
 ROUNDS = 40
 PACK = FakeEngine().pack

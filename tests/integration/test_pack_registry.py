@@ -6,7 +6,7 @@ import pytest
 
 from common.db.events import PackRegistry
 from common.db.opening import open_database
-from common.vision.fake_engine import FakeEngine
+from common.vision.fake.engine import FakeEngine
 
 
 async def test_a_registered_pack_keeps_its_calibration(database: Any) -> None:

@@ -8,8 +8,8 @@ import pytest
 from facepass.v1 import events_pb2, indexer_pb2
 from facepass.v1 import searcher_pb2 as pb
 
-from common.vision.fake_engine import FakeEngine
-from common.vision.fake_photos import fake_photo
+from common.vision.fake.engine import FakeEngine
+from common.vision.fake.photos import fake_photo
 
 ALICE, BOB, CAROL = 10, 200, 400
 PHOTOS = {

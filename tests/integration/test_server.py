@@ -18,8 +18,8 @@ from pydantic import SecretStr
 from common.config import DatabaseSettings, EngineSettings, ImageLimits
 from common.errors import SetupError
 from common.logs import JsonFormatter
-from common.vision.fake_photos import fake_photo
-from common.vision.workers import WorkerPool
+from common.vision.fake.photos import fake_photo
+from common.vision.workers.pool import WorkerPool
 from indexer.config import IndexerServerSettings, IndexerSettings
 
 SERVING, NOT_SERVING = (

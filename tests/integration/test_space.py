@@ -9,7 +9,7 @@ import pytest
 from facepass.v1 import events_pb2, indexer_pb2
 from fault_load import create_event, search, send
 
-from common.vision.fake_photos import fake_photo
+from common.vision.fake.photos import fake_photo
 from indexer.config import IndexerServerSettings, IndexerSettings, StorageSettings
 
 BALLAST = """

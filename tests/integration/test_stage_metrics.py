@@ -8,8 +8,8 @@ from facepass.v1 import events_pb2, indexer_pb2
 
 import searcher.app
 from bench.stage_report import DEVICE_BUSY, STAGES, Scrape, report, scrape
-from common.vision.fake_photos import Command, fake_photo
-from common.vision.workload import BusyTime
+from common.vision.fake.photos import Command, fake_photo
+from common.vision.workers.workload import BusyTime
 from searcher.config import SearcherServerSettings, SearcherSettings
 
 

@@ -26,10 +26,10 @@ from common.errors import (
     PackUnavailable,
     ProcessingFailed,
 )
-from common.vision.fake_engine import SLOW_S, FakeEngine
-from common.vision.fake_photos import Command, fake_photo
+from common.vision.fake.engine import SLOW_S, FakeEngine
+from common.vision.fake.photos import Command, fake_photo
 from common.vision.types import Analysis, AnalyzeOptions
-from common.vision.workers import PHOTO_NICE, WorkerPool
+from common.vision.workers.pool import PHOTO_NICE, WorkerPool
 
 OPTIONS = AnalyzeOptions()
 SLOW = fake_photo([1], command=Command.SLOW)
@@ -289,9 +289,9 @@ async def test_closing_fails_the_waiting_and_leaves_no_process() -> None:
 SERVER = """
 import asyncio
 from common.config import EngineSettings, ImageLimits
-from common.vision.fake_photos import Command, fake_photo
+from common.vision.fake.photos import Command, fake_photo
 from common.vision.types import AnalyzeOptions
-from common.vision.workers import WorkerPool
+from common.vision.workers.pool import WorkerPool
 
 async def main():
     pool = WorkerPool(EngineSettings(kind="fake", workers=2), ImageLimits())

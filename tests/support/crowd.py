@@ -13,7 +13,7 @@ from common.errors import DatabaseUnavailable, FacePassError
 from common.event import Event, EventFields
 from common.names import EventName
 from common.photo import PhotoInfo
-from common.vision.fake_engine import FakeEngine
+from common.vision.fake.engine import FakeEngine
 from common.vision.types import Analysis, Box, Detection, Face, Quality
 from indexer.event_repository import EventRepository
 from indexer.graphs.operation_repository import OperationRepository

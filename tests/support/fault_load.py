@@ -13,8 +13,8 @@ import grpc
 from facepass.v1 import events_pb2, events_pb2_grpc, indexer_pb2, searcher_pb2, types_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from common.vision.fake_engine import FakeEngine
-from common.vision.fake_photos import fake_photo
+from common.vision.fake.engine import FakeEngine
+from common.vision.fake.photos import fake_photo
 
 PEOPLE = [3, 4]
 PHOTO = fake_photo(PEOPLE)

@@ -6,8 +6,8 @@ import asyncpg
 from facepass.v1 import events_pb2, indexer_pb2, searcher_pb2
 from google.longrunning import operations_pb2, operations_pb2_grpc
 
-from common.vision.fake_engine import FakeEngine
-from common.vision.fake_photos import fake_photo
+from common.vision.fake.engine import FakeEngine
+from common.vision.fake.photos import fake_photo
 from indexer.config import IndexerServerSettings, IndexerSettings, PromotionSettings
 from searcher.config import GallerySettings, SearcherServerSettings, SearcherSettings
 

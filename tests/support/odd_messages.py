@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from common.paging import encode_token, fingerprint
-from common.vision.fake_photos import fake_photo
+from common.vision.fake.photos import fake_photo
 
 TEXTS = (
     "", "gala", "events/gala", "events/nowhere", "events/gala/photos/p",

@@ -10,7 +10,7 @@ from facepass import AsyncClient, FacePassError, NotFound, PhotoSource, UploadLi
 from facepass.v1 import indexer_pb2, types_pb2
 from journal import Drawn, End, Journal, Kind, stories
 
-from common.vision.fake_photos import PALETTE, POOR_SHOT, fake_photo
+from common.vision.fake.photos import PALETTE, POOR_SHOT, fake_photo
 
 SIZE = (320, 240)
 STUBBORN = UploadLimits(photos=24, patience_s=60, first_wait_s=0.05, longest_wait_s=0.5)

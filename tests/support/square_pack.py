@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from common.vision.align import ARCFACE_TEMPLATE
+from common.vision.faces.align import ARCFACE_TEMPLATE
 from common.vision.types import BgrImage
 
 CELL = 32

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from skimage.transform import SimilarityTransform
 
-from common.vision.align import (
+from common.vision.faces.align import (
     ARCFACE_TEMPLATE,
     CROP_SIDE,
     DegenerateLandmarks,

@@ -10,8 +10,8 @@ from insightface.model_zoo import get_model
 from numpy.typing import NDArray
 
 from bench.make_models import IResNetShape, iresnet
-from common.vision.arcface import ArcFace
 from common.vision.batches import Unfit
+from common.vision.onnx.arcface import ArcFace
 from common.vision.types import EmbeddingVector
 
 SMALL = IResNetShape(planes=(8, 8, 8, 8), blocks=(1, 1, 1, 1), dimension=16)

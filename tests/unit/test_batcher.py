@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.vision.batcher import Batcher, ModelBroken
 from common.vision.batches import Unfit
+from common.vision.workers.batcher import Batcher, ModelBroken
 
 PATIENCE_S = 30
 

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from common.calibration import Calibration
-from common.vision.packs import default_calibration
+from common.vision.onnx.packs import default_calibration
 
 CALIBRATIONS = st.builds(Calibration, st.floats(-0.5, 0.5), st.floats(0.01, 0.5))
 SIMILARITIES = st.floats(-1, 1)

@@ -9,7 +9,7 @@ import pytest
 
 CONFINED = """
 import os, resource
-from common.vision.confinement import allow_cpu, confine, forbid_core_dumps
+from common.vision.workers.confinement import allow_cpu, confine, forbid_core_dumps
 forbid_core_dumps()
 confine({memory_bytes})
 """

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.vision.detections import NOTHING, Detections, concatenate, merge, suppress
+from common.vision.faces.detections import NOTHING, Detections, concatenate, merge, suppress
 
 
 def faces(*rows: tuple[float, float, float, float, float]) -> Detections:

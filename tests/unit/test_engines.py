@@ -50,8 +50,8 @@ def test_only_the_chosen_engine_is_imported() -> None:
 
 def test_a_worker_that_shares_models_imports_no_runtime() -> None:
     script = (
-        "import sys; import common.vision.worker, common.vision.onnx_engine;"
-        "import common.vision.remote_models;"
+        "import sys; import common.vision.workers.worker, common.vision.onnx.engine;"
+        "import common.vision.workers.remote_models;"
         "sys.exit(bool({'onnxruntime', 'onnx', 'insightface.model_zoo'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from common.errors import PackUnavailable
-from common.vision.fake_engine import FakeEngine
-from common.vision.fake_photos import PALETTE, POOR_SHOT, SHOTS, Command, fake_photo
-from common.vision.picture import Picture
+from common.vision.fake.engine import FakeEngine
+from common.vision.fake.photos import PALETTE, POOR_SHOT, SHOTS, Command, fake_photo
+from common.vision.images.picture import Picture
 from common.vision.types import (
     Analysis,
     AnalyzeOptions,

@@ -11,8 +11,8 @@ from insightface.model_zoo import get_model
 from onnx import numpy_helper
 
 from bench.make_models import IResNetShape, Layout, ScrfdShape, iresnet, scrfd
-from common.vision.half import half_file, halved, lowest_cosine
-from common.vision.scrfd import detector_at
+from common.vision.onnx.half import half_file, halved, lowest_cosine
+from common.vision.onnx.scrfd import detector_at
 
 SIDE = 64
 DETECTOR = ScrfdShape((8, 8, 8, 8), (1, 1, 1, 1), neck=8, tower=8, convs=1, score_bias=0.0)

@@ -14,8 +14,8 @@ from PIL import Image
 
 from common.config import ImageLimits
 from common.errors import ImageCorrupt, ImageTooLarge, ImageTruncated, InvalidImage
-from common.vision.image import decode, read_header
-from common.vision.image_png_rows import PngRows
+from common.vision.images.image import decode, read_header
+from common.vision.images.png_rows import PngRows
 from common.vision.types import BgrImage
 
 WIDTH, HEIGHT = 64, 48

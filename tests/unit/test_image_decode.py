@@ -15,8 +15,8 @@ from PIL import Image
 from common.config import EngineSettings, ImageLimits
 from common.errors import ImageCorrupt
 from common.vision.engines import load_engine
-from common.vision.image import decode, read_header
-from common.vision.picture import Picture
+from common.vision.images.image import decode, read_header
+from common.vision.images.picture import Picture
 from common.vision.types import AnalyzeOptions, BgrImage
 
 Pixels = NDArray[np.uint8]

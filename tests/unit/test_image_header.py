@@ -18,7 +18,7 @@ from common.errors import (
     ImageUnsupported,
     InvalidImage,
 )
-from common.vision.image import ImageFormat, ImageHeader, read_header
+from common.vision.images.image import ImageFormat, ImageHeader, read_header
 
 MAX_BYTES = 1 << 20
 

@@ -9,7 +9,7 @@ from malformed_images import chunk, encode, portrait, segment
 
 from common.config import ImageLimits
 from common.errors import InvalidImage
-from common.vision.image import decode, divisors, read_header
+from common.vision.images.image import decode, divisors, read_header
 
 LIMITS = ImageLimits(max_pixels=1_000_000)
 SIDES = st.sampled_from((0, 1, 16, 48, 49, 65_535))

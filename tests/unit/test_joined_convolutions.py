@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from common.vision.joined_convolutions import join_convolutions
+from common.vision.onnx.joined_convolutions import join_convolutions
 
 OUTPUTS = ["a", "b", "wide", "strided", "grouped", "behind"]
 

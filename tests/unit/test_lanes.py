@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from common.errors import Overloaded, ProcessingFailed
-from common.vision.lanes import Lanes
+from common.vision.workers.lanes import Lanes
 
 
 async def settle() -> None:

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 
 from bench.make_models import IResNetShape, Layout, ScrfdShape, gigamacs, iresnet, scrfd, write_pack
-from common.vision.packs import read_pack
+from common.vision.onnx.packs import read_pack
 
 SMALL = ScrfdShape((8, 8, 8, 8), (1, 1, 1, 1), neck=8, tower=8, convs=1)
 

@@ -23,7 +23,7 @@ from common.config import EngineSettings
 from common.errors import PackUnavailable
 from common.vision.engine import Engine, NobodyWaits
 from common.vision.engines import load_engine
-from common.vision.picture import Picture
+from common.vision.images.picture import Picture
 from common.vision.types import AnalyzeOptions, BgrImage, Detail, FaceReason, QualityFilter
 
 EVERYTHING = AnalyzeOptions(quality_filter=QualityFilter.NONE)

@@ -6,7 +6,7 @@ import pytest
 from square_pack import write_square_pack
 
 from common.config import EngineSettings
-from common.vision.onnx_models import load_models
+from common.vision.onnx.models import load_models
 
 
 def settings(folder: Path, detect_batch: int) -> EngineSettings:

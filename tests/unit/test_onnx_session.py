@@ -6,7 +6,7 @@ import pytest
 
 from common.config import EngineSettings
 from common.errors import PackUnavailable
-from common.vision.onnx_session import CPU, CUDA, TENSORRT, Runtime, choose_providers, why_not
+from common.vision.onnx.session import CPU, CUDA, TENSORRT, Runtime, choose_providers, why_not
 
 
 def test_the_cpu_is_used_where_there_is_nothing_else() -> None:

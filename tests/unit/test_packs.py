@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from common.calibration import Calibration
 from common.config import EngineSettings
 from common.errors import PackUnavailable
-from common.vision import packs
-from common.vision.packs import (
+from common.vision.onnx import packs
+from common.vision.onnx.packs import (
     KNOWN_PACKS,
     default_calibration,
     default_thresholds,

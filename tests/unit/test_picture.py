@@ -12,10 +12,10 @@ from PIL import Image
 
 from common.config import ImageLimits
 from common.errors import ImageCorrupt, InvalidImage
-from common.vision.fake_engine import FakeEngine
-from common.vision.fake_photos import fake_photo
-from common.vision.image import decode, divisors, read_header
-from common.vision.picture import Picture, View
+from common.vision.fake.engine import FakeEngine
+from common.vision.fake.photos import fake_photo
+from common.vision.images.image import decode, divisors, read_header
+from common.vision.images.picture import Picture, View
 from common.vision.types import AnalyzeOptions, BgrImage, Box
 
 LIMITS = ImageLimits()

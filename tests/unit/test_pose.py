@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from common.vision.pose import estimate_pose
+from common.vision.faces.pose import estimate_pose
 
 # Eyes, nose, mouth corners of a head in millimetres: right, down, towards the viewer.
 HEAD = np.array(

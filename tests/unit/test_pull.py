@@ -16,8 +16,8 @@ from onnx import TensorProto, helper
 
 from common.config import EngineSettings
 from common.errors import PackUnavailable
-from common.vision.packs import find_pack
-from common.vision.pull import provide_pack, pull
+from common.vision.onnx.packs import find_pack
+from common.vision.onnx.pull import provide_pack, pull
 
 
 def model(input_shape: list[int], outputs: list[list[int]]) -> bytes:

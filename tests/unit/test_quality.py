@@ -9,8 +9,8 @@ import skimage.data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.vision.picture import View
-from common.vision.quality import assess, measure
+from common.vision.faces.quality import assess, measure
+from common.vision.images.picture import View
 from common.vision.types import (
     AnalyzeOptions,
     BgrImage,

@@ -8,8 +8,8 @@ from multiprocessing.connection import Connection
 import numpy as np
 import pytest
 
-from common.vision.device_line import receive_images
-from common.vision.raw_bytes import Line, send_bytes
+from common.vision.workers.device_line import receive_images
+from common.vision.workers.raw_bytes import Line, send_bytes
 
 SIDE = 400
 

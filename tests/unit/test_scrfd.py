@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from common.vision.canvas import fit
-from common.vision.scrfd_graph import FixedGraph, resized_graph
-from common.vision.scrfd_heads import ANCHORS, STRIDES, decode_heads, numbered
+from common.vision.images.canvas import fit
+from common.vision.onnx.scrfd_graph import FixedGraph, resized_graph
+from common.vision.onnx.scrfd_heads import ANCHORS, STRIDES, decode_heads, numbered
 
 SIDE, WIDTH = 64, 96
 ROWS = [(SIDE // stride) * (WIDTH // stride) * ANCHORS for stride in STRIDES]

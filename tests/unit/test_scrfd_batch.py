@@ -12,9 +12,9 @@ from insightface.model_zoo import get_model
 
 from bench.make_models import Layout, ScrfdShape, scrfd
 from common.vision.batches import Unfit
-from common.vision.detections import Detections
-from common.vision.scrfd import Scrfd, detector_at, open_detector
-from common.vision.scrfd_graph import FixedGraph, resized_graph
+from common.vision.faces.detections import Detections
+from common.vision.onnx.scrfd import Scrfd, detector_at, open_detector
+from common.vision.onnx.scrfd_graph import FixedGraph, resized_graph
 from common.vision.types import BgrImage
 
 SIDE = 64

@@ -7,8 +7,8 @@ import pytest
 
 from bench.make_models import IResNetShape, ScrfdShape, write_pack
 from common.config import EngineSettings
-from common.vision.self_tune import Crew, choose_crew
-from common.vision.trial import fastest, trial
+from common.vision.workers.self_tune import Crew, choose_crew
+from common.vision.workers.trial import fastest, trial
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from common.vision.split_prelu import without_prelu
+from common.vision.onnx.split_prelu import without_prelu
 
 CHANNELS = 5
 SLOPES = np.array([-1.5, 0.0, 0.25, 1.0, 2.5], np.float32)

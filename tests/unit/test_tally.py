@@ -5,8 +5,8 @@ import sys
 import threading
 import time
 
-from common.vision.tally import Tally
-from common.vision.workload import DeviceLoad, ModelLoad
+from common.vision.workers.tally import Tally
+from common.vision.workers.workload import DeviceLoad, ModelLoad
 
 
 def test_runs_items_and_places_are_counted_by_model() -> None:
@@ -46,8 +46,8 @@ def test_a_process_that_follows_another_goes_on_counting() -> None:
 
 STUCK = """
 import threading
-from common.vision.device import start_thread, tell
-from common.vision.tally import Tally
+from common.vision.workers.device import start_thread, tell
+from common.vision.workers.tally import Tally
 
 tally = Tally()
 start_thread(lambda: tell(tally, print, stuck_s=0.2))

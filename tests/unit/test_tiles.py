@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.vision.detections import Detections
-from common.vision.tiles import OVERLAP, SCALE, starts, tiles
+from common.vision.faces.detections import Detections
+from common.vision.images.tiles import OVERLAP, SCALE, starts, tiles
 
 SIDE = 640
 
