@@ -36,7 +36,6 @@ from standalone.embedded import Role
 
 EVENTS, RANGE = 4, 10_000
 """Each event numbers photos and faces in a range of its own, so that any row tells its event."""
-PHOTOS = 150
 ALL_SOURCES = {Source.MEMORY, Source.SCAN, Source.GRAPH}
 SMALL, FOREIGN_EVENTS = EventName("small"), 20
 
@@ -63,6 +62,8 @@ class Crowds:
     world: World
     owner: asyncpg.Connection
     chances: random.Random
+    photos: int
+    """Of each event."""
     results: int = 0
     foreign: int = 0
     gone: int = 0
@@ -79,7 +80,7 @@ class Crowds:
             name.key,
             1 + number * RANGE,
         )
-        await self.index(number, range(PHOTOS))
+        await self.index(number, range(self.photos))
 
     async def index(self, number: int, photos: Sequence[int]) -> None:
         name, looks = self.names[number], sorted(EMBEDDINGS)
@@ -93,6 +94,13 @@ class Crowds:
         ]
         await self.world.writes.write(await self.world.events.get(name), writes)
 
+    async def build(self, number: int, least: int) -> None:
+        """Give the event a graph, or take it away, by its faces and `least`."""
+        work, stepping = await self.world.begin_build(self.names[number], least)
+        while not work.done():
+            await stepping.step(work)
+        assert isinstance(work.exception(), Superseded | None), work.exception()
+
     async def change(self, number: int) -> None:
         """Anything that can happen to an event."""
         name = self.names[number]
@@ -100,16 +108,12 @@ class Crowds:
             ["photo", "promote", "demote", "delete", "expire"], [20, 4, 2, 1, 1]
         )[0]
         if what == "photo":
-            photo = self.chances.randrange(PHOTOS)
+            photo = self.chances.randrange(self.photos)
             photo_name = name.photo(f"{name.event}-{photo}")
             await self.world.photos.delete_photo(photo_name, validate_only=False)
             await self.index(number, [photo])
         elif what in ("promote", "demote"):
-            least = 1 if what == "promote" else 10**6
-            work, stepping = await self.world.begin_build(name, least)
-            while not work.done():
-                await stepping.step(work)
-            assert isinstance(work.exception(), Superseded | None), work.exception()
+            await self.build(number, least=1 if what == "promote" else 10**6)
         elif what == "delete":
             await self.world.events.delete(name, "", validate_only=False)
             await self.create(number)
@@ -147,10 +151,10 @@ async def test_no_result_is_of_another_event(
     # Graphs come and go faster where their recall is not looked at so closely.
     monkeypatch.setattr(recall, "PROBES", 10)
     monkeypatch.setattr(recall, "_TRIES", 100)
-    wanted = 1_000_000 if long else 20_000
+    wanted, photos = (1_000_000, 150) if long else (10_000, 30)
     owner = await asyncpg.connect(database.owner_dsn)
     async with open_world(database, vision) as world:
-        crowds = Crowds(world, owner, random.Random(seed))
+        crowds = Crowds(world, owner, random.Random(seed), photos)
         for number in range(EVENTS):
             await crowds.create(number)
 
@@ -158,9 +162,12 @@ async def test_no_result_is_of_another_event(
             while crowds.results < wanted or not crowds.sources >= ALL_SOURCES:
                 await work()
 
-        searching = [go_on(crowds.search) for _ in range(3)]
-        changing = [go_on(partial(crowds.change, number)) for number in range(EVENTS)]
-        await asyncio.gather(*searching, *changing)
+        await crowds.build(0, least=1)
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(EVENTS):
+                tasks.create_task(go_on(partial(crowds.change, number)))
+            for _ in range(3):
+                tasks.create_task(go_on(crowds.search))
         await world.hot.settled()
     await owner.close()
     assert crowds.foreign == 0
