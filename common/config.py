@@ -121,6 +121,49 @@ class ServerSettings(SettingsBlock):
     port is closed. Behind a balancer that polls health: as long as it takes to look."""
 
 
+class TlsSettings(SettingsBlock):
+    """Encryption, of both servers. Files are read again when they change, without a restart."""
+
+    certificate: str = ""
+    """PEM file of the server's certificate with its chain. Empty: plain text, which a server
+    accepts on a loopback address only."""
+    key: str = ""
+    """PEM file of the certificate's private key, which others must not be able to read."""
+    client_ca: str = ""
+    """PEM file of the authorities whose client certificates are asked for. Where there are no
+    tokens, the certificate's common name is the caller, who may do everything. Empty: none is
+    asked for."""
+    insecure: bool = False
+    """Speak plain text on any address, as behind a proxy that encrypts."""
+
+
+class AuthSettings(SettingsBlock):
+    """Tokens: who calls, and what they may do."""
+
+    jwks: str = ""
+    """Public keys of whoever issues the tokens (RS256, ES256, EdDSA): a JWKS file, or its `https`
+    address. Empty: no such tokens."""
+    secret_file: str = ""
+    """File with the secret of HS256 tokens, at least 32 bytes that others must not be able to read,
+    in place of `jwks`."""
+    issuer: str = ""
+    """`iss` of every token. Needed with `jwks` and `secret_file`."""
+    audience: str = "facepass"
+    """`aud` of every token, or one of several that it names."""
+    leeway_s: float = Field(default=10.0, ge=0, le=300)
+    """How far clocks may differ: for so long a token counts before its time and after it."""
+    refresh_s: float = Field(default=300.0, ge=30, le=86_400)
+    """Seconds between looks at the keys. An unknown key is looked for at once, at most every
+    30 s."""
+    none: bool = False
+    """Let anyone do everything, on any address. Without it, a server that listens beyond loopback
+    needs tokens or client certificates."""
+    public_health: bool = True
+    """Answer health checks without a token."""
+    public_reflection: bool = False
+    """Answer reflection without a token."""
+
+
 class LogSettings(SettingsBlock):
     """Logs are JSON lines on standard error."""
 
@@ -142,4 +185,6 @@ class CommonSettings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     engine: EngineSettings = EngineSettings()
     limits: ImageLimits = ImageLimits()
+    tls: TlsSettings = TlsSettings()
+    auth: AuthSettings = AuthSettings()
     log: LogSettings = LogSettings()

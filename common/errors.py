@@ -152,6 +152,36 @@ class OperationCancelled(FacePassError):
     reason = "OPERATION_CANCELLED"
 
 
+class Unauthenticated(FacePassError):
+    """The call has no token that counts. Callers are not told why; the log is (`why`)."""
+
+    reason = "UNAUTHENTICATED"
+    text: ClassVar[str] = "the call needs a valid token"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(self.text)
+        self.why = why
+
+
+class TokenExpired(Unauthenticated):
+    """The token was good, and is no more."""
+
+    reason = "TOKEN_EXPIRED"
+    text = "the token has expired; get a new one and call again"
+
+
+class PermissionDenied(FacePassError):
+    """The event is none of the caller's, whether it exists or not."""
+
+    reason = "PERMISSION_DENIED"
+
+
+class ScopeMissing(PermissionDenied):
+    """The caller may not do this with any event."""
+
+    reason = "SCOPE_MISSING"
+
+
 class Overloaded(FacePassError):
     """Over the limit of that name; try again after `retry_after_s`."""
 

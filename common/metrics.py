@@ -48,6 +48,22 @@ class Metrics:
             ["limit", "reason"],
             registry=registry,
         )
+        self.certificate_expiry = Gauge(
+            "facepass_certificate_expiry_seconds",
+            "When the server's certificate expires, in seconds since 1970; 0 without one",
+            registry=registry,
+        )
+        self.certificate_failures = Counter(
+            "facepass_certificate_failures",
+            "Changed certificate files that could not be used; the last good ones stay",
+            registry=registry,
+        )
+        self.key_fetches = Counter(
+            "facepass_key_fetches",
+            "Looks at the keys of tokens, by outcome",
+            ["outcome"],
+            registry=registry,
+        )
         self.photo_bytes = Gauge(
             "facepass_photo_bytes",
             "Memory set aside for photos until they are answered, in bytes",

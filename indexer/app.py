@@ -1,7 +1,7 @@
 """The indexing server, put together."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from facepass.v1 import events_pb2_grpc, indexer_pb2_grpc
 from google.longrunning import operations_pb2_grpc
@@ -13,6 +13,7 @@ from common.event import StoredPack
 from common.metrics import Metrics
 from common.pool_metrics import observe_workload
 from common.rpc.admission import Admission, Gate, calls_for
+from common.rpc.entrance import entrance_of
 from common.rpc.server import Listening, RunningServer, Services
 from common.rpc.server import listening as listen
 from common.vision.types import Vision
@@ -43,11 +44,15 @@ SERVICES: Services = {
 }
 
 
-def listening(settings: IndexerSettings) -> AbstractAsyncContextManager[Listening]:
+@asynccontextmanager
+async def listening(settings: IndexerSettings) -> AsyncIterator[Listening]:
     """Listen for as long as the context lasts, serving nothing yet. Raises SetupError."""
-    return listen(
-        settings.indexer, Metrics(), SERVICES, max_request_bytes=settings.limits.max_photo_bytes
-    )
+    metrics, most = Metrics(), settings.limits.max_photo_bytes
+    async with (
+        entrance_of(settings.indexer.listen, settings, metrics) as entrance,
+        listen(settings.indexer, metrics, entrance, SERVICES, max_request_bytes=most) as server,
+    ):
+        yield server
 
 
 def _admission(settings: IndexerServerSettings, vision: Vision, metrics: Metrics) -> Admission:

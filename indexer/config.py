@@ -19,7 +19,7 @@ class IndexerServerSettings(ServerSettings):
     again."""
     max_photos: int = Field(default=0, ge=0, le=10_000)
     """Most `IndexPhoto` calls at a time, beside the streams. 0: four for each worker, at least
-    sixteen."""
+    twelve."""
     max_admin: int = Field(default=64, ge=1, le=10_000)
     """Most of all other calls at a time, and as many that wait for an operation."""
     stream_bytes: int = Field(default=128 * MIB, ge=1024, le=1024**4)

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from common.auth.caller import caller
 from common.db.events import EventReader, event_not_found
 from common.db.pool import Database
 from common.db.sql import load_queries
@@ -72,17 +73,18 @@ class EventRepository:
             return await self._reader.get(connection, name)
 
     async def get_by_uid(self, uid: UUID) -> Event:
-        """Raises EventNotFound."""
+        """Raises EventNotFound, also for an event that is none of the caller's."""
         async with self._database.transaction() as connection:
             name = await connection.fetchval(SQL["event_by_uid"], uid)
-        if name is None:
+        if name is None or not caller.get().may_see(name):
             raise EventNotFound(f"there is no event with uid {uid}", metadata={"uid": str(uid)})
         return await self.get(EventName(name))
 
     async def list(self, after: str, limit: int) -> list[Event]:
-        """Events by name, from the one after `after`."""
+        """The caller's events by name, from the one after `after`."""
         async with self._database.transaction() as connection:
-            rows = await connection.fetch(SQL["list_events"], after, limit)
+            events = caller.get().events
+            rows = await connection.fetch(SQL["list_events"], after, limit, events)
             return [await self._reader.from_row(connection, row) for row in rows]
 
     async def update(

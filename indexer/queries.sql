@@ -18,9 +18,10 @@ SELECT name, request_id, request_digest, expire_time <= now() AS expired FROM ev
 SELECT name FROM event WHERE uid = $1;
 
 -- list_events --
--- $1 name after which the page starts, $2 limit.
+-- $1 name after which the page starts, $2 limit, $3 names, or beginnings of names that end in *.
 SELECT * FROM event
  WHERE name > $1 AND (expire_time IS NULL OR expire_time > now())
+   AND name LIKE ANY (ARRAY(SELECT replace(pattern, '*', '%') FROM unnest($3::text[]) AS pattern))
  ORDER BY name
  LIMIT $2;
 

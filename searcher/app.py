@@ -1,7 +1,7 @@
 """The query server, put together."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from facepass.v1 import searcher_pb2_grpc
 
@@ -11,6 +11,7 @@ from common.db.watch import DatabaseWatch
 from common.metrics import Metrics
 from common.pool_metrics import observe_workload
 from common.rpc.admission import Admission, Gate, calls_for
+from common.rpc.entrance import entrance_of
 from common.rpc.server import Listening, RunningServer, Services
 from common.rpc.server import listening as listen
 from common.vision.types import Vision
@@ -26,14 +27,16 @@ SEARCHER = "facepass.v1.Searcher"
 SERVICES: Services = {SEARCHER: searcher_pb2_grpc.add_SearcherServicer_to_server}
 
 
-def listening(settings: SearcherSettings) -> AbstractAsyncContextManager[Listening]:
+@asynccontextmanager
+async def listening(settings: SearcherSettings) -> AsyncIterator[Listening]:
     """Listen for as long as the context lasts, serving nothing yet. Raises SetupError."""
-    return listen(
-        settings.searcher,
-        Metrics(),
-        SERVICES,
-        max_request_bytes=settings.limits.max_probe_bytes * settings.searcher.max_probes,
-    )
+    metrics = Metrics()
+    most = settings.limits.max_probe_bytes * settings.searcher.max_probes
+    async with (
+        entrance_of(settings.searcher.listen, settings, metrics) as entrance,
+        listen(settings.searcher, metrics, entrance, SERVICES, max_request_bytes=most) as server,
+    ):
+        yield server
 
 
 def _admission(settings: SearcherServerSettings, vision: Vision, metrics: Metrics) -> Admission:

@@ -64,9 +64,9 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
         result = await self._compare.compare(
             _probe(request.left, "left"), _probe(request.right, "right")
         )
-        similarity = result.similarity
+        similarity = None if result.similarity is None else told(result.similarity)
         return pb.CompareFacesResponse(
-            similarity=None if similarity is None else told(similarity),
+            similarity=similarity,
             tier=_tier(-1.0 if similarity is None else similarity, result.thresholds),
             left=_reading_to_wire(result.left),
             right=_reading_to_wire(result.right),
@@ -179,10 +179,11 @@ def _answer_to_wire(answer: Answer, token: str) -> pb.SearchResponse:
         expected_false_matches=answer.thresholds.expected_false_matches,
     )
     for match in answer.matches:
-        sent = response.matches.add()
+        similarity = told(match.candidate.similarity)
+        sent = response.matches.add(
+            similarity=similarity, tier=_tier(similarity, answer.thresholds)
+        )
         sent.MergeFromString(match.told)
-        sent.similarity = told(match.candidate.similarity)
-        sent.tier = _tier(match.candidate.similarity, answer.thresholds)
     return response
 
 
@@ -202,9 +203,10 @@ def tell(event: EventName, face: StoredFace, photo: FoundPhoto) -> bytes:
 
 
 def _tier(similarity: float, thresholds: Thresholds) -> pb.MatchTier:
-    if told(similarity) >= told(thresholds.confident_similarity):
+    """similarity: as it is told."""
+    if similarity >= told(thresholds.confident_similarity):
         return pb.MATCH_TIER_CONFIDENT
-    if told(similarity) >= told(thresholds.min_similarity):
+    if similarity >= told(thresholds.min_similarity):
         return pb.MATCH_TIER_POSSIBLE
     return pb.MATCH_TIER_UNSPECIFIED
 

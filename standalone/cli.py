@@ -10,7 +10,7 @@ from pathlib import Path
 from common.config import CommonSettings
 from common.errors import FacePassError
 from common.logs import configure_logs
-from standalone import models
+from standalone import models, tokens
 from standalone.config import Overrides, WrongSetting, read_settings, unknown_variables
 from standalone.data_dir import default_data_dir
 
@@ -19,6 +19,7 @@ FacePass finds a person in the photos of an event.
 
   facepass-server standalone   run everything on this machine; nothing else to install
   facepass-server doctor       look for what is set up wrongly, and say what to do
+  facepass-server token        mint a token for development, or make a key to sign it with
 
 On a Postgres of your own, named by FACEPASS_DATABASE__DSN:
 
@@ -92,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     migrate = _add(commands, "migrate", "bring the database up to date", MIGRATE)
     migrate.set_defaults(command=_migrate)
     models.add_commands(_add(commands, "models", "list, pull or show model packs", models.HELP))
+    tokens.add_options(_add(commands, "token", "mint a token for development", tokens.HELP))
     doctor = _add(commands, "doctor", "look for what is set up wrongly, and say what to do")
     doctor.set_defaults(command=_doctor)
     _add_data_dir(doctor)

@@ -25,6 +25,7 @@ from facepass.options import (
 )
 from facepass.photos import PhotoSource
 from facepass.probes import ProbeLike, face_name, probe
+from facepass.security import Bearer, Security, channel_credentials
 from facepass.upload import Photos, Upload
 from facepass.v1 import (
     events_pb2,
@@ -61,8 +62,8 @@ class AsyncClient:
 
     indexer, searcher: `host:port`; by default FACEPASS_INDEXER_ADDRESS and
     FACEPASS_SEARCHER_ADDRESS, or else localhost:50051 and localhost:50052.
-    credentials: for TLS; none means plain text.
     timeout_s: longest wait for one answer; photo streams have no limit.
+    security: the token, and TLS; see `Security`. With neither, plain text.
 
     Events are given by id or name, photos by event and id. Every method raises `FacePassError`.
     """
@@ -72,11 +73,15 @@ class AsyncClient:
         *,
         indexer: str | None = None,
         searcher: str | None = None,
-        credentials: grpc.ChannelCredentials | None = None,
         timeout_s: float = 60.0,
+        **security: Unpack[Security],
     ) -> None:
-        self._indexing = channel.open_channel(channel.indexer_address(indexer), credentials)
-        self._searching = channel.open_channel(channel.searcher_address(searcher), credentials)
+        addresses = channel.indexer_address(indexer), channel.searcher_address(searcher)
+        credentials = channel_credentials(security)
+        self._bearer = Bearer.of(security, credentials is not None, *addresses)
+        self._indexing, self._searching = (
+            channel.open_channel(address, credentials) for address in addresses
+        )
         self._events = events_pb2_grpc.EventsStub(self._indexing)
         self._indexer = indexer_pb2_grpc.IndexerStub(self._indexing)
         self._operations = operations_pb2_grpc.OperationsStub(self._indexing)
@@ -188,7 +193,7 @@ class AsyncClient:
         answered.
         """
         config = index_config(event, options)
-        upload = Upload(self._indexer, config, photos, limits or UploadLimits())
+        upload = Upload(self._indexer, self._bearer, config, photos, limits or UploadLimits())
         async for result in upload.results():
             yield result
 
@@ -295,7 +300,7 @@ class AsyncClient:
         request: _Request,
     ) -> _Response:
         try:
-            return await method(request, timeout=self._timeout_s)
+            return await method(request, timeout=self._timeout_s, metadata=self._bearer.metadata())
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
 

@@ -77,15 +77,19 @@ class EventFaces:
         Raises SnapshotNeeded where the event is no more as it was, or one of the faces is gone: so
         what was read of it before is of one piece with these.
         """
-        if self._own is None and numbers:
+        key = self._event.name.key
+        faces: dict[int, StoredFace] = {}
+        if not numbers:
+            rows = await self._connection.fetch(SQL["standing"], key)
+        elif self._own is None:
             rows = await self._fetch(self._shared, "faces_with_photos", [numbers])
             faces = {row["face_no"]: face_from_row(row) for row in rows if row["face_no"]}
         else:
             faces = {n: face_from_row(self._known[n]) for n in numbers if n in self._known}
             faces |= await self.by_no([number for number in numbers if number not in faces])
             wanted = list({face.photo_no for face in faces.values()})
-            rows = await self._connection.fetch(SQL["photos_by_no"], self._event.name.key, wanted)
-        photos = {row["photo_no"]: found_photo_from_row(row) for row in rows if row["photo_no"]}
+            rows = await self._connection.fetch(SQL["photos_by_no"], key, wanted)
+        photos = {row["photo_no"]: found_photo_from_row(row) for row in rows if row.get("photo_no")}
         if not rows or standing_from_row(rows[0]) != self._event.standing:
             raise SnapshotNeeded
         found = {

@@ -1,5 +1,5 @@
-"""The one server interceptor: admission, request id, errors as statuses, a log line and metrics for
-each call."""
+"""The one server interceptor: who calls, admission, request id, errors as statuses, a log line and
+metrics for each call."""
 
 import asyncio
 import logging
@@ -12,15 +12,18 @@ from uuid import uuid4
 import grpc
 from google.protobuf.message import DecodeError
 
+from common.auth.tokens import Grant
 from common.errors import (
     CallerIdle,
     DeadlinePassed,
     FacePassError,
     InvalidArgument,
     Overloaded,
+    Unauthenticated,
 )
 from common.logs import request_id
 from common.metrics import Metrics
+from common.rpc.access import Access
 from common.rpc.admission import Admission, Gate
 from common.rpc.door import Door
 from common.rpc.status import code_of, grpc_status_of
@@ -41,9 +44,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     takes no place from others.
     """
 
-    def __init__(self, metrics: Metrics, door: Door, idle_timeout_s: float) -> None:
+    def __init__(self, metrics: Metrics, access: Access, door: Door, idle_timeout_s: float) -> None:
         """idle_timeout_s: longest wait for a request, and for a caller to read an answer."""
         self._metrics = metrics
+        self._access = access
         self._door = door
         self._idle_timeout_s = idle_timeout_s
         self.admission: Admission | None = None
@@ -61,12 +65,22 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return refusing
         if method not in self._handlers:
             handler = await continuation(handler_call_details)
-            if handler is None or method.startswith(_QUIET):
-                return handler
+            if handler is None:
+                return None
+            if method.startswith(_QUIET):
+                return await self._quiet(handler, handler_call_details)
             assert self.admission is not None
             wrap = self._stream if handler.request_streaming else self._single
             self._handlers[method] = wrap(handler, method, self.admission.gate(method))
         return self._handlers[method]
+
+    async def _quiet(self, handler: Any, call: grpc.HandlerCallDetails) -> Any:
+        """Health and reflection: no place is needed, at most a token of any scope."""
+        try:
+            await self._access.check_token(call.method, call.invocation_metadata)
+        except Unauthenticated as error:
+            return _refusing(error)
+        return handler
 
     def _single(self, handler: Any, method: str, gate: Gate) -> Any:
         """A unary call; to gRPC, a stream of requests of which one is read once we want it."""
@@ -74,12 +88,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def guarded(requests: AsyncIterator[bytes], context: Context) -> Any:
             with self._observed(method, gate, context) as call:
                 try:
-                    gate.check()
-                    received = await self._first(requests)
-                    with gate.admitted():
-                        request = _parsed(received, handler.request_deserializer)
-                        _check_deadline(context)
-                        return await handler.unary_unary(request, context)
+                    grant = await self._grant(context)
+                    with self._access.entered(method, grant) as entry:
+                        gate.check()
+                        received = await self._first(requests)
+                        with gate.admitted():
+                            request = _parsed(received, handler.request_deserializer)
+                            entry.check(request)
+                            _check_deadline(context)
+                            return await handler.unary_unary(request, context)
                 except Exception as error:
                     await call.fail(error)
 
@@ -91,19 +108,29 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def guarded(requests: AsyncIterator[Any], context: Context) -> None:
             with self._observed(method, gate, context) as call:
                 try:
-                    gate.check()
-                    first = await self._first(requests)
-                    with gate.admitted():
-                        answers = handler.stream_stream(_chain(first, requests), context)
-                        async with aclosing(answers):
-                            async for answer in answers:
-                                await self._write(context, answer)
+                    grant = await self._grant(context)
+                    with self._access.entered(method, grant) as entry:
+                        gate.check()
+                        first = await self._first(requests)
+                        if first is not None:
+                            entry.check(first)
+                        with gate.admitted():
+                            rest = entry.until_expired(requests)
+                            answers = handler.stream_stream(_chain(first, rest), context)
+                            async with aclosing(answers):
+                                async for answer in answers:
+                                    await self._write(context, answer)
+                        entry.check_cut()
                 except Exception as error:
                     await call.fail(error)
 
         return grpc.stream_stream_rpc_method_handler(
             guarded, handler.request_deserializer, handler.response_serializer
         )
+
+    async def _grant(self, context: Context) -> Grant:
+        """Raises Unauthenticated."""
+        return await self._access.grant(context.invocation_metadata(), context.auth_context)
 
     async def _first(self, requests: AsyncIterator[A]) -> A | None:
         """The first request; None where there is none. Raises CallerIdle."""
@@ -155,12 +182,15 @@ class _Call:
         self.code = grpc.StatusCode.OK
         self.reason = ""
         self.refused = False
+        self._why = ""
 
     def log(self, method: str, elapsed_s: float) -> None:
         """Write the call's line."""
         code = self.code.name
         ms = round(elapsed_s * 1000, 2)
         fields = {"method": method, "code": code, "reason": self.reason, "ms": ms}
+        if self._why:
+            fields["why"] = self._why
         level = logging.DEBUG if self.refused else logging.INFO
         log.log(level, "%s %s", method, code, extra={"action": "rpc", **fields})
 
@@ -172,6 +202,8 @@ class _Call:
         self.code = code_of(error)
         if isinstance(error, FacePassError):
             self.reason = error.reason
+            if isinstance(error, Unauthenticated):
+                self._why = error.why
             if isinstance(error, _REFUSALS):
                 self.refused = True
                 reason = error.metadata.get("limit", error.reason)
@@ -179,6 +211,14 @@ class _Call:
         else:
             log.error("unexpected error", extra={"action": "unexpected_error"}, exc_info=error)
         await self._context.abort_with_status(grpc_status_of(error))
+
+
+def _refusing(error: Unauthenticated) -> Any:
+    async def refuse(_: object, context: Context) -> None:
+        log.info("refused", extra={"action": "unauthenticated", "why": error.why})
+        await context.abort_with_status(grpc_status_of(error))
+
+    return grpc.stream_stream_rpc_method_handler(refuse, None, None)
 
 
 def _parsed(received: bytes | None, parse: Callable[[bytes], Any]) -> Any:

@@ -16,6 +16,7 @@ from common.errors import SetupError
 from common.metrics import Metrics, metrics_endpoint
 from common.rpc.admission import Admission
 from common.rpc.door import Door
+from common.rpc.entrance import Entrance
 from common.rpc.interceptor import CallInterceptor
 
 log = logging.getLogger(__name__)
@@ -129,14 +130,19 @@ class Listening:
 
 @asynccontextmanager
 async def listening(
-    settings: ServerSettings, metrics: Metrics, services: Services, *, max_request_bytes: int
+    settings: ServerSettings,
+    metrics: Metrics,
+    entrance: Entrance,
+    services: Services,
+    *,
+    max_request_bytes: int,
 ) -> AsyncIterator[Listening]:
     """Listen for as long as the context lasts; calls are refused but inside `Listening.serving`.
 
     Raises SetupError when an address cannot be used.
     """
     door = Door()
-    interceptor = CallInterceptor(metrics, door, settings.idle_timeout_s)
+    interceptor = CallInterceptor(metrics, entrance.access, door, settings.idle_timeout_s)
     server = grpc.aio.server(
         interceptors=[interceptor], options=_options(settings, max_request_bytes)
     )
@@ -148,7 +154,7 @@ async def listening(
     names = [*services, health.SERVICE_NAME, reflection.SERVICE_NAME]
     reflection.enable_server_reflection(names, server)
     try:
-        port = server.add_insecure_port(settings.listen)
+        port = entrance.open(server)
     except RuntimeError as error:
         raise SetupError(
             f"cannot listen on {settings.listen}: taken, or not an address of this machine"

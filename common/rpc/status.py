@@ -26,6 +26,8 @@ STATUS: Mapping[type[BaseException], grpc.StatusCode] = {
     errors.PackMismatch: grpc.StatusCode.FAILED_PRECONDITION,
     errors.OperationNotDone: grpc.StatusCode.FAILED_PRECONDITION,
     errors.OperationCancelled: grpc.StatusCode.CANCELLED,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.OutOfSpace: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,

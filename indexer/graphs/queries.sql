@@ -41,9 +41,10 @@ RETURNING event;
 SELECT * FROM operation WHERE operation_id = $1;
 
 -- list_operations --
--- $1 operation_id after which the page starts or NULL, $2 limit.
+-- $1 operation_id after which the page starts or NULL, $2 limit, $3 names of events, or beginnings that end in *.
 SELECT * FROM operation
- WHERE $1::uuid IS NULL OR operation_id > $1
+ WHERE ($1::uuid IS NULL OR operation_id > $1)
+   AND event LIKE ANY (ARRAY(SELECT replace(pattern, '*', '%') FROM unnest($3::text[]) AS pattern))
  ORDER BY operation_id
  LIMIT $2;
 
