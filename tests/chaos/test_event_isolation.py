@@ -153,7 +153,9 @@ async def test_no_result_is_of_another_event(
     monkeypatch.setattr(recall, "_TRIES", 100)
     wanted, photos = (1_000_000, 150) if long else (10_000, 30)
     owner = await asyncpg.connect(database.owner_dsn)
-    async with open_world(database, vision) as world:
+    patient = {"pool_size": 12, "acquire_timeout_s": 60.0}
+    settings = database.settings.model_copy(update=patient)
+    async with open_world(SimpleNamespace(settings=settings), vision) as world:
         crowds = Crowds(world, owner, random.Random(seed), photos)
         for number in range(EVENTS):
             await crowds.create(number)
