@@ -31,7 +31,7 @@ CREATE FUNCTION require_relation(number bigint, wanted text) RETURNS void
     LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM relation WHERE relation.relation = number AND state = wanted) THEN
-        RAISE EXCEPTION 'relation % is not %', number, wanted USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'relation % is not %', number, wanted USING ERRCODE = 'undefined_table';
     END IF;
 END $$;
 REVOKE ALL ON FUNCTION require_relation(bigint, text) FROM PUBLIC;

@@ -151,7 +151,7 @@ async def test_no_result_is_of_another_event(
     # Graphs come and go faster where their recall is not looked at so closely.
     monkeypatch.setattr(recall, "PROBES", 10)
     monkeypatch.setattr(recall, "_TRIES", 100)
-    wanted, photos = (1_000_000, 150) if long else (10_000, 30)
+    photos, results, changes = (150, 1_000_000, 100) if long else (30, 10_000, 10)
     owner = await asyncpg.connect(database.owner_dsn)
     patient = {"pool_size": 12, "acquire_timeout_s": 60.0}
     settings = database.settings.model_copy(update=patient)
@@ -161,7 +161,11 @@ async def test_no_result_is_of_another_event(
             await crowds.create(number)
 
         async def go_on(work: Callable[[], Awaitable[None]]) -> None:
-            while crowds.results < wanted or not crowds.sources >= ALL_SOURCES:
+            while (
+                crowds.results < results
+                or sum(crowds.changes.values()) < changes
+                or not crowds.sources >= ALL_SOURCES
+            ):
                 await work()
 
         await crowds.build(0, least=1)

@@ -283,5 +283,5 @@ async def test_what_is_done_by_the_owner_for_the_servers(owner: Any, raw: Any) -
         " VALUES (1, gen_random_uuid(), 'SERVING') RETURNING relation"
     )
     for call in (f"create_relation({number}, 8)", f"drop_relation({number})", "drop_relation(99)"):
-        with pytest.raises(asyncpg.InvalidParameterValueError):
+        with pytest.raises(asyncpg.UndefinedTableError):
             await raw.execute(f"SELECT {call}")
