@@ -20,11 +20,12 @@ class DatabaseSettings(SettingsBlock):
     """Where the data is."""
 
     dsn: SecretStr = SecretStr("")
-    """Postgres >= 16 with pgvector >= 0.8: `postgresql://user:password@host:5432/facepass`. Empty:
-    the standalone runs its own embedded Postgres; the separate servers refuse to start."""
+    """Postgres >= 16 with pgvector >= 0.8: `postgresql://user:password@host:5432/facepass`, of a
+    plain role that is neither superuser nor owner. Empty: the standalone runs its own embedded
+    Postgres; the separate servers refuse to start."""
     migration_dsn: SecretStr = SecretStr("")
-    """The same database as a role that owns the schema, for `facepass-server migrate`. Empty means
-    `dsn`."""
+    """The same database as the role that owns the tables, for `facepass-server migrate`. Empty
+    means `dsn`."""
     pool_size: int = Field(default=10, ge=1, le=200)
     """Most connections of one server process."""
     acquire_timeout_s: float = Field(default=5.0, gt=0, le=300)

@@ -93,6 +93,11 @@ class Metrics:
             "Whether the database answered when it was last asked (1) or not (0)",
             registry=registry,
         )
+        self.wall_stands = Gauge(
+            "facepass_wall_stands",
+            "Whether the database held events apart when it was last looked at (1) or not (0)",
+            registry=registry,
+        )
         self.storage_free_bytes = Gauge(
             "facepass_storage_free_bytes", "Space left where the data is", registry=registry
         )
