@@ -17,7 +17,7 @@ T = TypeVar("T")
 _REPLACED = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
 _ATTEMPTS = 5
 _EVENT = "facepass.event_id"
-"""The setting that the policies of migration 0005 compare with."""
+"""The setting that the policies of the wall compare with."""
 _KEPT_OF = 4
 """One in so many connections may stay out of the pool between short statements."""
 _GOODBYE_S = 1.0

@@ -253,7 +253,7 @@ async def test_neighbours_neither_thin_nor_slow_an_event(
     postgres: Any, template: str, vision: Any, long: bool, figure: Callable[..., None]
 ) -> None:
     """Two databases with the same small event, in one of them among faces of others."""
-    foreign, rounds = (200_000, 1_500) if long else (5_000, 50)
+    foreign, rounds = (200_000, 500) if long else (5_000, 50)
     names = ["t_alone", "t_among_others"]
     for name in names:
         postgres.create_database(name, template=template)
