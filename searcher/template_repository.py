@@ -49,7 +49,7 @@ class TemplateRepository:
                 return None
             return await read_changes(connection, now, before)
 
-        return await self._database.read(work)
+        return await self._database.read(work, before.name)
 
     async def alive(self, keys: Sequence[int]) -> dict[int, UUID]:
         """The uid of each of these events that still exists, by key."""

@@ -68,7 +68,8 @@ async def walled(database: Any, vision: Any, serving: Any, owner: Any) -> list[s
         await owner.execute("INSERT INTO tombstone VALUES ($1, 1, 1)", name.key)
         await owner.execute("INSERT INTO ingest VALUES ($1, gen_random_uuid(), 1)", name.key)
         await owner.execute(
-            "INSERT INTO suppression VALUES ($1, gen_random_uuid(), gen_random_uuid(), 1, now(), '[1]')",
+            "INSERT INTO suppression "
+            "VALUES ($1, gen_random_uuid(), gen_random_uuid(), 1, now(), '[1]')",
             name.key,
         )
     tables = {row[0] for row in await owner.fetch(OF_EVENTS)}
@@ -93,7 +94,7 @@ async def test_every_table_of_an_event_is_behind_the_wall(
     everything = [f"SELECT count(*) FROM {table}" for table in walled]
     nothing = [0] * len(walled)
     assert [await raw.fetchval(query) for query in everything] == nothing
-    for wrong in ("", str(EventName("other").key), "0"):
+    for wrong in ("", str(EventName("other").key), "1"):
         await raw.execute(SEE, wrong)
         assert [await raw.fetchval(query) for query in everything] == nothing
     seen = {table: 0 for table in walled}
