@@ -15,8 +15,8 @@ from seeded_client import SeededClient
     ("damage", "lost", "orphans", "said"),
     [
         ("SELECT", False, False, ""),
-        ("DELETE FROM photo WHERE photo_no = 1", True, True, "is there 0 times"),
-        ("DELETE FROM face WHERE face_no = 1", False, False, "not ("),
+        ("DELETE FROM photo WHERE photo_no = 1 AND event_id > 0", True, True, "is there 0 times"),
+        ("DELETE FROM face WHERE face_no = 1 AND event_id > 0", False, False, "not ("),
         ("UPDATE photo SET sha256 = '' WHERE photo_no = 1", False, False, "not ("),
         ("UPDATE face SET photo_no = 900 WHERE face_no = 1", False, True, "orphan faces {1}"),
         ("UPDATE event SET faces = faces + 1", False, False, "counted"),
