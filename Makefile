@@ -10,6 +10,7 @@ LAST_RELEASE = $(shell git describe --tags --abbrev=0 2>/dev/null)
 OURS := common indexer searcher standalone client demo tests tools $(patsubst %/,%,$(dir $(firstword $(wildcard bench/*.py))))
 # Each of pytest's processes has a Postgres of its own; the tests of one file share what they set up.
 PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+LOCK := uv pip compile pyproject.toml --universal --generate-hashes --no-header --no-annotate --quiet
 PHOTOS ?=
 SELFIE ?=
 
@@ -96,10 +97,11 @@ bench-search: setup ## Measure search and storage against one global HNSW: about
 bench-index: setup ## Measure indexing with real model packs against insightface: almost eight minutes.
 	$(BIN)/python -m bench.index
 
-locks: setup ## Resolve requirements/dev.lock again.
+locks: setup ## Resolve requirements/*.lock again.
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile --universal --generate-hashes --no-header --no-annotate --quiet \
-	  --extra cpu --extra starter --group dev pyproject.toml -o requirements/dev.lock
+	$(BIN)/$(LOCK) --extra cpu --extra starter --group dev -o requirements/dev.lock
+	$(BIN)/$(LOCK) --extra cpu --extra starter -o requirements/cpu.lock
+	$(BIN)/$(LOCK) --no-config --override requirements/gpu.overrides --extra gpu -o requirements/gpu.lock
 
 clean: ## Remove what was made here, less .venv.
 	rm -rf demo/out dist .chaos-figures .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
