@@ -18,7 +18,7 @@ from common.vision.workers.raw_bytes import send_bytes
 logger = logging.getLogger(__name__)
 
 # Not with -m: the classes of the messages would be those of `__main__` there.
-ENTRY = "from common.vision.{module} import main; main()"
+ENTRY = "from common.vision.workers.{module} import main; main()"
 END_GRACE_S = 1.0
 """How long a process that broke its connection may take to end by itself."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
