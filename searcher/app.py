@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from facepass.v1 import searcher_pb2_grpc
 
+from common.database_metrics import observe_database
 from common.db.events import EventReader, PackRegistry
 from common.db.opening import open_database
 from common.db.watch import DatabaseWatch
@@ -65,6 +66,7 @@ async def serving(
     """
     async with open_database(settings.database, patient=True) as database:
         metrics = server.metrics
+        observe_database(metrics, database)
         if not shares_vision:
             observe_workload(metrics, vision)
         reader = EventReader(PackRegistry())

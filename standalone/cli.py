@@ -10,7 +10,7 @@ from pathlib import Path
 from common.config import CommonSettings
 from common.errors import FacePassError
 from common.logs import configure_logs
-from standalone import models
+from standalone import health, models
 from standalone.config import Overrides, WrongSetting, read_settings, unknown_variables
 from standalone.data_dir import default_data_dir
 
@@ -25,6 +25,7 @@ On a Postgres of your own, named by FACEPASS_DATABASE__DSN:
   facepass-server migrate      bring the database up to date
   facepass-server indexer      run the server that takes photos in
   facepass-server searcher     run the server that finds people in them
+  facepass-server health       ask a running server how it is
 """
 EPILOG = """\
 Settings are FACEPASS_* variables; deploy/env.example and docs/configuration.md list them all.
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_serving(server, name)
     migrate = _add(commands, "migrate", "bring the database up to date", MIGRATE)
     migrate.set_defaults(command=_migrate)
+    health.add_options(_add(commands, "health", "ask a running server how it is", health.HELP))
     models.add_commands(_add(commands, "models", "list, pull or show model packs", models.HELP))
     doctor = _add(commands, "doctor", "look for what is set up wrongly, and say what to do")
     doctor.set_defaults(command=_doctor)

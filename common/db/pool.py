@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from time import perf_counter
 from typing import Literal, TypeAlias, TypeVar
 
 import asyncpg
@@ -40,6 +42,16 @@ class CommitUnknown(DatabaseUnavailable):
     """Postgres was asked to commit and did not say that it has: it may have, or may yet."""
 
 
+@dataclass(frozen=True, slots=True)
+class PoolLoad:
+    """How many connections there are and what they do, and how many calls wait for one."""
+
+    busy: int
+    idle: int
+    most: int
+    waiting: int
+
+
 class Database:
     """A pool of connections, handed out inside transactions.
 
@@ -56,6 +68,16 @@ class Database:
         self._acquire_timeout_s = acquire_timeout_s
         self._connections = connections
         self._kept: list[asyncpg.Connection] = []
+        self._waiting = 0
+        self.waited: Callable[[float], object] = lambda _: None
+        """Told of each wait for a connection, in seconds."""
+
+    @property
+    def load(self) -> PoolLoad:
+        """What the pool does now."""
+        idle = self._pool.get_idle_size() + len(self._kept)
+        busy = max(self._pool.get_size() - idle, 0)
+        return PoolLoad(busy, idle, self._pool.get_max_size(), self._waiting)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
@@ -88,7 +110,16 @@ class Database:
             if not connection.is_closed():
                 return connection
             await self._release(connection)
-        return await self._pool.acquire(timeout=self._acquire_timeout_s)
+        return await self._acquire()
+
+    async def _acquire(self) -> asyncpg.Connection:
+        self._waiting += 1
+        started = perf_counter()
+        try:
+            return await self._pool.acquire(timeout=self._acquire_timeout_s)
+        finally:
+            self._waiting -= 1
+            self.waited(perf_counter() - started)
 
     async def _put_back(self, connection: asyncpg.Connection) -> None:
         if len(self._kept) < self._pool.get_max_size() // _KEPT_OF and not connection.is_closed():
@@ -144,7 +175,7 @@ class Database:
         self, isolation: Literal["read_committed", "repeatable_read"], *, readonly: bool
     ) -> AsyncIterator[asyncpg.Connection]:
         try:
-            connection = await self._pool.acquire(timeout=self._acquire_timeout_s)
+            connection = await self._acquire()
             try:
                 transaction = connection.transaction(isolation=isolation, readonly=readonly)
                 await _begin(connection, transaction)
