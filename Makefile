@@ -16,7 +16,7 @@ SELFIE ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run demo test test-full test-chaos coverage check lint types format protos protos-check \
-  proto-lint proto-breaking buf docs docs-check bench bench-index bench-search locks clean
+  proto-lint proto-breaking buf docs docs-check monitoring-check up down bench bench-index bench-search locks clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -82,11 +82,23 @@ $(VENV)/node/$(BUF_VERSION): | setup
 	@if command -v npm >/dev/null; then npm install --silent --no-save --no-package-lock --ignore-scripts \
 	  --prefix $(VENV)/node @bufbuild/buf@$(BUF_VERSION) && touch $@; else echo 'No npm: buf is not installed.'; fi
 
-docs: setup ## Write docs/configuration.md and deploy/env.example from the settings.
+docs: setup ## Write docs/configuration.md and deploy/env.example from the settings, and the dashboard.
 	$(BIN)/python tools/configuration.py
+	$(BIN)/python tools/dashboard.py
 
 docs-check: setup ## Fail when they are stale.
 	$(BIN)/python tools/configuration.py --check
+	$(BIN)/python tools/dashboard.py --check
+
+monitoring-check: setup ## Test alerts and dashboard with a real Prometheus, where it is installed.
+	$(BIN)/pytest -n 0 tests/acceptance/test_monitoring.py
+
+up: ## Run FacePass with Docker: Postgres, both servers, Prometheus, Grafana.
+	deploy/secrets.sh deploy/secrets
+	docker compose -f deploy/compose.yaml up --build --detach --wait
+
+down: ## Stop that; its data stays.
+	docker compose -f deploy/compose.yaml down
 
 bench: setup ## Run every benchmark and write docs/benchmarks.md.
 	$(BIN)/python -m bench.page
