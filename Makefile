@@ -95,7 +95,7 @@ monitoring-check: setup ## Test alerts and dashboard with a real Prometheus, whe
 
 up: ## Run FacePass with Docker: Postgres, both servers, Prometheus, Grafana.
 	deploy/secrets.sh deploy/secrets
-	docker compose -f deploy/compose.yaml up --build --detach --wait
+	docker compose -f deploy/compose.yaml up --build --detach
 
 down: ## Stop that; its data stays.
 	docker compose -f deploy/compose.yaml down
