@@ -26,18 +26,18 @@ securityContext:
 {{- end }}
 
 {{- define "facepass.settings" -}}
-{{- range $name, $value := . }}
+{{- range $name, $value := . -}}
 - name: {{ $name }}
   value: {{ $value | quote }}
-{{- end }}
+{{ end }}
 {{- end }}
 
 {{- /* Of: root, name, service, port, live. */}}
 {{- define "facepass.probe" -}}
-{{- if .root.Values.probes.exec }}
+{{- if .root.Values.probes.exec -}}
 exec:
   command: [facepass-server, health, {{ .name }}{{ if .live }}, --live{{ end }}]
-{{- else }}
+{{- else -}}
 grpc:
   port: {{ .port }}
   service: {{ ternary "" .service .live | quote }}
