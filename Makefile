@@ -6,6 +6,7 @@ PYTHON ?= $(shell for p in $(PYTHONS); do $$p -c '$(NEW_ENOUGH)' 2>/dev/null && 
 VENV := .venv
 BIN := $(VENV)/bin
 BUF_VERSION := 1.75.0
+PIP_AUDIT_VERSION := 2.10.1
 LAST_RELEASE = $(shell git describe --tags --abbrev=0 2>/dev/null)
 OURS := common indexer searcher standalone client demo tests tools $(patsubst %/,%,$(dir $(firstword $(wildcard bench/*.py))))
 # Each of pytest's processes has a Postgres of its own; the tests of one file share what they set up.
@@ -16,7 +17,7 @@ SELFIE ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run demo test test-full test-chaos coverage check lint types format protos protos-check \
-  proto-lint proto-breaking buf docs docs-check monitoring-check up down bench bench-index bench-search locks clean
+  proto-lint proto-breaking buf docs docs-check monitoring-check up down audit bench bench-index bench-search locks clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,7 +43,7 @@ test: setup ## Run the tests, less the slow ones.
 test-full: setup buf ## Run every test.
 	$(PYTEST)
 
-test-chaos: setup ## Break everything at length and write docs/reliability.md: less than half an hour.
+test-chaos: setup ## Break everything at length and write docs/reliability.md and docs/security.md: less than half an hour.
 	rm -f .chaos-figures
 	FACEPASS_TEST_PROFILE=long FACEPASS_TEST_FIGURES=.chaos-figures $(BIN)/pytest tests/chaos -n 0 --timeout 900 --durations 30
 	$(BIN)/python tools/reliability.py .chaos-figures
@@ -50,7 +51,7 @@ test-chaos: setup ## Break everything at length and write docs/reliability.md: l
 coverage: setup buf ## Run the tests, less the slow ones; branch coverage must be at least 85 %.
 	$(PYTEST) -m 'not slow' --cov --cov-report=term --cov-fail-under=85
 
-check: protos-check proto-lint proto-breaking lint types docs-check coverage ## What CI runs.
+check: protos-check proto-lint proto-breaking lint types docs-check audit coverage ## What CI runs.
 
 lint: setup ## ruff: rules and format.
 	$(BIN)/ruff check
@@ -99,6 +100,14 @@ up: ## Run FacePass with Docker: Postgres, both servers, Prometheus, Grafana.
 
 down: ## Stop that; its data stays.
 	docker compose -f deploy/compose.yaml down
+
+audit: setup $(VENV)/audit/$(PIP_AUDIT_VERSION) ## Ask for known vulnerabilities of the locked packages; skipped, saying so, where nobody can be asked.
+	$(BIN)/python tools/audit.py $(VENV)/audit/bin/pip-audit
+
+$(VENV)/audit/$(PIP_AUDIT_VERSION): | setup
+	@$(BIN)/python -m venv $(VENV)/audit
+	@if $(VENV)/audit/bin/pip install --quiet pip-audit==$(PIP_AUDIT_VERSION); then touch $@; \
+	  else rm -rf $(VENV)/audit/bin; echo 'pip-audit is not to be had.'; fi
 
 bench: setup ## Run every benchmark and write docs/benchmarks.md.
 	$(BIN)/python -m bench.page

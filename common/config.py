@@ -128,6 +128,96 @@ class ServerSettings(SettingsBlock):
     port is closed. Behind a balancer that polls health: as long as it takes to look."""
 
 
+class TlsSettings(SettingsBlock):
+    """Encryption, of both servers. Files are read again when they change, without a restart."""
+
+    certificate: str = ""
+    """PEM file of the server's certificate with its chain. Empty: plain text, which a server
+    accepts on a loopback address only."""
+    key: str = ""
+    """PEM file of the certificate's private key, which others must not be able to read."""
+    client_ca: str = ""
+    """PEM file of the authorities whose client certificates are asked for. Where there are no
+    tokens, the certificate's common name is the caller, who may do everything. Empty: none is
+    asked for."""
+    insecure: bool = False
+    """Speak plain text on any address, as behind a proxy that encrypts."""
+
+
+class AuthSettings(SettingsBlock):
+    """Tokens: who calls, and what they may do."""
+
+    jwks: str = ""
+    """Public keys of whoever issues the tokens (RS256, ES256, EdDSA): a JWKS file, or its `https`
+    address. Empty: no such tokens."""
+    secret_file: str = ""
+    """File with the secret of HS256 tokens, at least 32 bytes that others must not be able to read,
+    in place of `jwks`."""
+    issuer: str = ""
+    """`iss` of every token. Needed with `jwks` and `secret_file`."""
+    audience: str = "facepass"
+    """`aud` of every token, or one of several that it names."""
+    leeway_s: float = Field(default=10.0, ge=0, le=300)
+    """How far clocks may differ: for so long a token counts before its time and after it."""
+    refresh_s: float = Field(default=300.0, ge=30, le=86_400)
+    """Seconds between looks at the keys. An unknown key is looked for at once, at most every
+    30 s."""
+    none: bool = False
+    """Let anyone do everything, on any address. Without it, a server that listens beyond loopback
+    needs tokens or client certificates."""
+    public_health: bool = True
+    """Answer health checks without a token."""
+    public_reflection: bool = False
+    """Answer reflection without a token."""
+
+
+class AuditSettings(SettingsBlock):
+    """The record of who did what."""
+
+    table: bool = True
+    """Add a row a call to the table `audit` of the database."""
+    file: str = ""
+    """File to append a JSON line a call to; `-`: standard output. Empty: none."""
+    when_stuck: Literal["refuse", "lose"] = "refuse"
+    """What to do with calls once `buffer_lines` wait because the table or the file takes none:
+    `refuse` them (UNAVAILABLE), or answer them and `lose` their lines, counted and logged."""
+    buffer_lines: int = Field(default=10_000, ge=1, le=10_000_000)
+    """Most lines that wait in memory to be written, about 1 KiB each."""
+    peer: bool = False
+    """Record the caller's network address too."""
+    keep_days: int = Field(default=365, ge=0, le=36_500)
+    """Days after which `facepass-server audit prune` removes rows. 0: never."""
+
+
+class QuotaSettings(SettingsBlock):
+    """What one subject, and all callers of one event, may use up; 0 means any amount."""
+
+    searches_per_minute: float = Field(default=0, ge=0, le=1e9)
+    """Calls of the Searcher by one subject."""
+    photos_per_minute: float = Field(default=0, ge=0, le=1e9)
+    """Photos that one subject indexes; those that are stored already do not count."""
+    megabytes_per_minute: float = Field(default=0, ge=0, le=1e9)
+    """Millions of bytes of photos and searches of one subject."""
+    megapixels_per_minute: float = Field(default=0, ge=0, le=1e9)
+    """Millions of pixels that are decoded for one subject, which is what takes the time."""
+    event_searches_per_minute: float = Field(default=0, ge=0, le=1e9)
+    """Calls of the Searcher about one event, whoever makes them."""
+    event_photos_per_minute: float = Field(default=0, ge=0, le=1e9)
+    """Photos indexed into one event."""
+    event_megabytes_per_minute: float = Field(default=0, ge=0, le=1e9)
+    """Millions of bytes of photos and searches of one event."""
+    event_megapixels_per_minute: float = Field(default=0, ge=0, le=1e9)
+    """Millions of pixels that are decoded for one event."""
+    burst_s: float = Field(default=60.0, gt=0, le=86_400)
+    """So many seconds' worth of each may come at once, after as long a pause."""
+    shared: bool = False
+    """Count together what all servers of the database do, at the cost of a statement a call; else
+    each server counts for itself."""
+    people_per_day: int = Field(default=0, ge=0, le=1000)
+    """Different people that one subject may look up in one event within a day, counted by each
+    query server for itself. Only where each guest has a token of their own."""
+
+
 class LogSettings(SettingsBlock):
     """Logs are JSON lines on standard error."""
 
@@ -149,4 +239,8 @@ class CommonSettings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     engine: EngineSettings = EngineSettings()
     limits: ImageLimits = ImageLimits()
+    tls: TlsSettings = TlsSettings()
+    auth: AuthSettings = AuthSettings()
+    audit: AuditSettings = AuditSettings()
+    quota: QuotaSettings = QuotaSettings()
     log: LogSettings = LogSettings()

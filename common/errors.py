@@ -106,6 +106,10 @@ class OperationNotFound(NotFound):
     reason = "OPERATION_NOT_FOUND"
 
 
+class ErasureNotFound(NotFound):
+    reason = "ERASURE_NOT_FOUND"
+
+
 class AlreadyExists(FacePassError):
     """The name is taken."""
 
@@ -152,6 +156,36 @@ class OperationCancelled(FacePassError):
     reason = "OPERATION_CANCELLED"
 
 
+class Unauthenticated(FacePassError):
+    """The call has no token that counts. Callers are not told why; the log is (`why`)."""
+
+    reason = "UNAUTHENTICATED"
+    text: ClassVar[str] = "the call needs a valid token"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(self.text)
+        self.why = why
+
+
+class TokenExpired(Unauthenticated):
+    """The token was good, and is no more."""
+
+    reason = "TOKEN_EXPIRED"
+    text = "the token has expired; get a new one and call again"
+
+
+class PermissionDenied(FacePassError):
+    """The event is none of the caller's, whether it exists or not."""
+
+    reason = "PERMISSION_DENIED"
+
+
+class ScopeMissing(PermissionDenied):
+    """The caller may not do this with any event."""
+
+    reason = "SCOPE_MISSING"
+
+
 class Overloaded(FacePassError):
     """Over the limit of that name; try again after `retry_after_s`."""
 
@@ -160,6 +194,12 @@ class Overloaded(FacePassError):
     def __init__(self, message: str, *, limit: str, retry_after_s: float) -> None:
         super().__init__(message, metadata={"limit": limit})
         self.retry_after_s = retry_after_s
+
+
+class QuotaExceeded(Overloaded):
+    """The subject or the event has used up its share of what `limit` counts, for now."""
+
+    reason = "QUOTA_EXCEEDED"
 
 
 class DeadlinePassed(FacePassError):
@@ -178,6 +218,12 @@ class OutOfSpace(FacePassError):
     """The database's disk or memory has no room for this."""
 
     reason = "OUT_OF_SPACE"
+
+
+class AuditUnavailable(FacePassError):
+    """The record of who did what has no room for another call."""
+
+    reason = "AUDIT_UNAVAILABLE"
 
 
 class DatabaseUnavailable(FacePassError):

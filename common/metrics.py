@@ -20,6 +20,7 @@ _PHOTO_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _WAIT_BUCKETS = (0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10)
 _BUILD_BUCKETS = (0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 _RECALL_BUCKETS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1)
+_ERASURE_BUCKETS = (1, 10, 60, 120, 300, 600, 1800, 3600, 14_400, 43_200, 86_400)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 _STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -64,6 +65,40 @@ class Metrics:
             "facepass_refusals",
             "Calls refused or ended, by the limit that they count towards and the reason",
             ["limit", "reason"],
+            registry=registry,
+        )
+        self.certificate_expiry = Gauge(
+            "facepass_certificate_expiry_seconds",
+            "When the server's certificate expires, in seconds since 1970; 0 without one",
+            registry=registry,
+        )
+        self.certificate_failures = Counter(
+            "facepass_certificate_failures",
+            "Changed certificate files that could not be used; the last good ones stay",
+            registry=registry,
+        )
+        self.key_fetches = Counter(
+            "facepass_key_fetches",
+            "Looks at the keys of tokens, by outcome",
+            ["outcome"],
+            registry=registry,
+        )
+        self.audit_lines = Counter(
+            "facepass_audit_lines",
+            "Lines of the audit, by where to and whether they were written or lost",
+            ["sink", "outcome"],
+            registry=registry,
+        )
+        self.audit_waiting = Gauge(
+            "facepass_audit_waiting",
+            "Lines of the audit that wait to be written",
+            ["sink"],
+            registry=registry,
+        )
+        self.quota_refusals = Counter(
+            "facepass_quota_refusals",
+            "Calls refused, and photos made to wait, by the quota that was used up",
+            ["quota"],
             registry=registry,
         )
         self.photo_bytes = Gauge(
@@ -235,6 +270,33 @@ class Metrics:
         self.index_recall_below_target = Counter(
             "facepass_index_recall_below_target",
             "Measurements that found a graph below the target at its widest search",
+            registry=registry,
+        )
+        self.events_expired = Counter(
+            "facepass_events_expired",
+            "Events removed after their expire_time",
+            registry=registry,
+        )
+        self.erasure_seconds = Histogram(
+            "facepass_erasure_seconds",
+            "Time from an erasure until no file of the database has it, by kind",
+            ["kind"],
+            buckets=_ERASURE_BUCKETS,
+            registry=registry,
+        )
+        self.erasure_pages = Counter(
+            "facepass_erasure_pages",
+            "Pages that were overwritten after templates were removed from them",
+            registry=registry,
+        )
+        self.erasure_backlog_pages = Gauge(
+            "facepass_erasure_backlog_pages",
+            "Pages that are still to be overwritten",
+            registry=registry,
+        )
+        self.erasure_backlog_seconds = Gauge(
+            "facepass_erasure_backlog_seconds",
+            "Age of the oldest erasure that some file of the database still has; 0 without one",
             registry=registry,
         )
         self.index_under_returns = Counter(

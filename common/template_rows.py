@@ -17,6 +17,10 @@ class TemplateRows:
     def __len__(self) -> int:
         return len(self.face_no)
 
+    def wipe(self) -> None:
+        """Overwrite the templates, once they were copied to where they are kept."""
+        self.templates[:] = 0
+
     def part(self, start: int, end: int) -> "TemplateRows":
         return TemplateRows(
             self.face_no[start:end], self.photo_no[start:end], self.templates[start:end]

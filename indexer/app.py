@@ -1,23 +1,32 @@
 """The indexing server, put together."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from facepass.v1 import events_pb2_grpc, indexer_pb2_grpc
 from google.longrunning import operations_pb2_grpc
 
+from common.audit.log import auditing
 from common.database_metrics import observe_database
 from common.db.events import EventReader, PackRegistry
 from common.db.opening import open_database, patiently
+from common.db.searchers import STALE_S
 from common.db.watch import DatabaseWatch
 from common.event import StoredPack
 from common.metrics import Metrics
 from common.pool_metrics import observe_workload
+from common.quotas.quotas import open_quotas
 from common.rpc.admission import Admission, Gate, calls_for
+from common.rpc.entrance import entrance_of
 from common.rpc.server import Listening, RunningServer, Services
 from common.rpc.server import listening as listen
 from common.vision.types import Vision
 from indexer.config import IndexerServerSettings, IndexerSettings
+from indexer.erasure.erasing import Erasing
+from indexer.erasure.person_repository import PersonRepository
+from indexer.erasure.receipt_repository import ReceiptRepository
+from indexer.erasure.service import Erasures
+from indexer.erasure.settling import Settling
 from indexer.event_repository import EventRepository
 from indexer.event_service import EventsServicer
 from indexer.graphs.background import in_the_background
@@ -44,11 +53,15 @@ SERVICES: Services = {
 }
 
 
-def listening(settings: IndexerSettings) -> AbstractAsyncContextManager[Listening]:
+@asynccontextmanager
+async def listening(settings: IndexerSettings) -> AsyncIterator[Listening]:
     """Listen for as long as the context lasts, serving nothing yet. Raises SetupError."""
-    return listen(
-        settings.indexer, Metrics(), SERVICES, max_request_bytes=settings.limits.max_photo_bytes
-    )
+    metrics, most = Metrics(), settings.limits.max_photo_bytes
+    async with (
+        entrance_of(settings.indexer.listen, settings, metrics) as entrance,
+        listen(settings.indexer, metrics, entrance, SERVICES, max_request_bytes=most) as server,
+    ):
+        yield server
 
 
 def _admission(settings: IndexerServerSettings, vision: Vision, metrics: Metrics) -> Admission:
@@ -100,22 +113,30 @@ async def serving(
         writer = PhotoWriter(WriteRepository(database, reader, pack, settle_s), metrics)
         pending = PendingPhotos(photos, metrics)
         space = Space(settings.storage, SpaceRepository(database), metrics)
-        indexing = PhotoIndexing(vision, photos, writer, pending, space, metrics)
+        quotas = open_quotas(settings.quota, database, metrics)
+        indexing = PhotoIndexing(vision, photos, writer, pending, space, quotas, metrics)
+        receipts = ReceiptRepository(database, STALE_S)
+        settling = Settling(receipts)
+        people = PersonRepository(database, reader, vision.pack.key)
+        erasures = Erasures(Erasing(vision, people, settling, settings.limits), receipts)
         optimizing = Optimizing(operations, curator.wake, settings.promotion.hnsw_min_faces)
-        operations_servicer = OperationsServicer(operations, events, server.door)
+        operations_servicer = OperationsServicer(operations, events, receipts, server.door)
         servicer = IndexerServicer(
             events,
             photos,
             indexing,
             optimizing,
             operations_servicer,
+            erasures,
+            settling,
             settings.indexer,
             settings.limits,
             server.door,
             Room(settings.indexer.photo_bytes, metrics.photo_bytes),
+            quotas,
         )
         servicers = {
-            EVENTS: EventsServicer(events, operations),
+            EVENTS: EventsServicer(events, operations, settling),
             INDEXER: servicer,
             OPERATIONS: operations_servicer,
         }
@@ -123,7 +144,8 @@ async def serving(
         async with (
             pending.reporting(),
             space.watching(),
-            server.serving(servicers, _admission(settings.indexer, vision, metrics)),
+            auditing(settings.audit, database, metrics) as audit,
+            server.serving(servicers, _admission(settings.indexer, vision, metrics), audit),
             watch.watching(),
         ):
             yield

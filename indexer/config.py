@@ -26,7 +26,7 @@ class IndexerServerSettings(ServerSettings):
     again."""
     max_photos: int = Field(default=0, ge=0, le=10_000)
     """Most `IndexPhoto` calls at a time, beside the streams. 0: four for each worker, at least
-    sixteen."""
+    twelve."""
     max_admin: int = Field(default=64, ge=1, le=10_000)
     """Most of all other calls at a time, and as many that wait for an operation."""
     stream_bytes: int = Field(default=128 * MIB, ge=1024, le=1024**4)
@@ -81,9 +81,30 @@ class PromotionSettings(SettingsBlock):
     """Seconds between looks for events that need a graph."""
 
 
+class RetentionSettings(SettingsBlock):
+    """Removal of events that have expired."""
+
+    interval_s: float = Field(default=600.0, gt=0, le=86_400)
+    """Seconds between looks for events past their `expire_time`, which nobody sees from then on
+    anyway."""
+
+
+class ErasureSettings(SettingsBlock):
+    """Removal for good of what was deleted."""
+
+    interval_s: float = Field(default=300.0, gt=0, le=86_400)
+    """Seconds between rounds in which the database's files are cleared of removed templates. Each
+    that finds some ends with a checkpoint."""
+    backup_retention_days: int = Field(default=0, ge=0, le=36_500)
+    """Days that backups of the database are kept, for the receipts' `backup_time`. 0: there are
+    none."""
+
+
 class IndexerSettings(CommonSettings):
     """Everything that the indexing server reads."""
 
     indexer: IndexerServerSettings = IndexerServerSettings()
     promotion: PromotionSettings = PromotionSettings()
     storage: StorageSettings = StorageSettings()
+    retention: RetentionSettings = RetentionSettings()
+    erasure: ErasureSettings = ErasureSettings()

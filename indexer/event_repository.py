@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from common.auth.caller import caller
 from common.db.events import EventReader, event_not_found
 from common.db.pool import Database
 from common.db.sql import load_queries
@@ -19,6 +20,8 @@ from common.errors import (
 )
 from common.event import Event, EventFields
 from common.names import EventName
+from indexer.erasure.erasures import Kind, Removed
+from indexer.erasure.event_removal_repository import remove_event
 from indexer.graphs.drop_repository import RelationDrops
 
 SQL = load_queries("indexer")
@@ -30,14 +33,6 @@ class RequestMark:
 
     request_id: UUID
     digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Deleted:
-    """How much a deletion took."""
-
-    photos: int
-    faces: int
 
 
 class EventRepository:
@@ -58,7 +53,8 @@ class EventRepository:
             if row is None:
                 before = await connection.fetchrow(SQL["event_request"], name.key)
                 if before is not None and before["expired"]:
-                    await _delete_rows(connection, name)
+                    expired = await self._reader.from_row(connection, before)
+                    await remove_event(connection, expired, Kind.EXPIRY)
                     row = await self._insert(connection, name, fields, mark)
                 elif before is not None and _is_repeat(before, mark):
                     return await self._reader.get(connection, name)
@@ -72,17 +68,18 @@ class EventRepository:
             return await self._reader.get(connection, name)
 
     async def get_by_uid(self, uid: UUID) -> Event:
-        """Raises EventNotFound."""
+        """Raises EventNotFound, also for an event that is none of the caller's."""
         async with self._database.transaction() as connection:
             name = await connection.fetchval(SQL["event_by_uid"], uid)
-            if name is None:
+            if name is None or not caller.get().may_see(name):
                 raise EventNotFound(f"there is no event with uid {uid}", metadata={"uid": str(uid)})
             return await self._reader.get(connection, EventName(name))
 
     async def list(self, after: str, limit: int) -> list[Event]:
-        """Events by name, from the one after `after`."""
+        """The caller's events by name, from the one after `after`."""
         async with self._database.transaction() as connection:
-            rows = await connection.fetch(SQL["list_events"], after, limit)
+            events = caller.get().events
+            rows = await connection.fetch(SQL["list_events"], after, limit, events)
             return [await self._reader.from_row(connection, row) for row in rows]
 
     async def update(
@@ -96,16 +93,18 @@ class EventRepository:
             )
             return await self._reader.from_row(connection, row)
 
-    async def delete(self, name: EventName, etag: str, *, validate_only: bool) -> Deleted:
+    async def delete(self, name: EventName, etag: str, *, validate_only: bool) -> Removed:
         """Delete an event with all that it holds. Raises EventNotFound, EtagMismatch."""
+        erasure_id = None
         async with self._database.transaction() as connection:
             event = await self._locked(connection, name, etag)
             if not validate_only:
-                await _delete_rows(connection, name)
+                erasure_id = await remove_event(connection, event, Kind.EVENT)
         if not validate_only:
             await self._drop(name)
         counts = event.counts
-        return Deleted(counts.photos_indexed + counts.photos_rejected, counts.faces)
+        photos = counts.photos_indexed + counts.photos_rejected
+        return Removed(photos, counts.faces, erasure_id)
 
     async def _drop(self, name: EventName) -> None:
         """Drop what the event had of its own now, not in the background; it is deleted anyway."""
@@ -158,16 +157,3 @@ def _is_repeat(before: asyncpg.Record, mark: RequestMark | None) -> bool:
     if before["request_digest"] != mark.digest:
         raise IdempotencyMismatch("this request_id was used with other content")
     return True
-
-
-async def _delete_rows(connection: asyncpg.Connection, name: EventName) -> None:
-    for query in (
-        "delete_event_faces",
-        "delete_event_photos",
-        "delete_event_tombstones",
-        "delete_event_ingest",
-        "give_up_relations",
-        "end_event_operations",
-    ):
-        await connection.execute(SQL[query], name.key)
-    await connection.execute(SQL["delete_event"], name.key)

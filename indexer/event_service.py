@@ -11,6 +11,7 @@ import grpc
 from facepass.v1 import events_pb2 as pb
 from facepass.v1 import events_pb2_grpc, types_pb2
 
+from common.audit.note import concerns, count
 from common.errors import InvalidArgument
 from common.event import Event, EventFields
 from common.names import event_id, parse_event
@@ -23,6 +24,7 @@ from common.rpc.convert import (
     timestamp_to_wire,
 )
 from common.vision.types import Detail, QualityFilter
+from indexer.erasure.settling import Settling
 from indexer.event_repository import EventRepository, RequestMark
 from indexer.graphs.operation_repository import OperationRepository
 
@@ -35,9 +37,12 @@ _LIST_TOKEN = fingerprint("ListEvents")
 class EventsServicer(events_pb2_grpc.EventsServicer):
     """Wire to domain and back."""
 
-    def __init__(self, repository: EventRepository, operations: OperationRepository) -> None:
+    def __init__(
+        self, repository: EventRepository, operations: OperationRepository, settling: Settling
+    ) -> None:
         self._repository = repository
         self._operations = operations
+        self._settling = settling
 
     async def CreateEvent(
         self, request: pb.CreateEventRequest, context: Context
@@ -52,6 +57,7 @@ class EventsServicer(events_pb2_grpc.EventsServicer):
     async def GetEvent(self, request: pb.GetEventRequest, context: Context) -> pb.GetEventResponse:
         if request.WhichOneof("key") == "uid":
             event = await self._repository.get_by_uid(_uuid(request.uid, "uid"))
+            concerns(event.name.event)
         else:
             event = await self._repository.get(parse_event(request.name, "name"))
         building = await self._operations.is_open(event)
@@ -65,6 +71,7 @@ class EventsServicer(events_pb2_grpc.EventsServicer):
         events = await self._repository.list(str(cursor[0]) if cursor else "", size + 1)
         page = events[:size]
         more = len(events) > size
+        count(events=len(page))
         return pb.ListEventsResponse(
             events=[event_to_wire(event) for event in page],
             next_page_token=encode_token(_LIST_TOKEN, [page[-1].name.event]) if more else "",
@@ -87,7 +94,9 @@ class EventsServicer(events_pb2_grpc.EventsServicer):
         deleted = await self._repository.delete(
             parse_event(request.name, "name"), request.etag, validate_only=request.validate_only
         )
-        return pb.DeleteEventResponse(photos=deleted.photos, faces=deleted.faces)
+        count(photos=deleted.photos, faces=deleted.faces, validated_only=request.validate_only)
+        erasure = await self._settling.settled(deleted)
+        return pb.DeleteEventResponse(photos=deleted.photos, faces=deleted.faces, erasure=erasure)
 
 
 def index_to_wire(event: Event, *, building: bool) -> pb.EventIndex:

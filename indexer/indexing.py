@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from time import perf_counter
 
+from common.audit.note import count
 from common.errors import (
     EventNotFound,
     FacePassError,
@@ -15,6 +16,7 @@ from common.errors import (
 from common.event import Event
 from common.metrics import Metrics
 from common.photo import Photo, PhotoState
+from common.quotas.quotas import Quotas
 from common.rpc.status import code_of
 from common.vision.types import Analysis, AnalyzeOptions, Timings, Vision
 from indexer.pending import PendingPhotos
@@ -68,6 +70,7 @@ class PhotoIndexing:
         writer: PhotoWriter,
         pending: PendingPhotos,
         space: Space,
+        quotas: Quotas,
         metrics: Metrics,
     ) -> None:
         self._vision = vision
@@ -75,6 +78,7 @@ class PhotoIndexing:
         self._writer = writer
         self._pending = pending
         self._space = space
+        self._quotas = quotas
         self._metrics = metrics
         for state in PhotoResultState:
             metrics.photos.labels(state.value)
@@ -86,7 +90,8 @@ class PhotoIndexing:
         self._space.require()
 
     async def index(self, job: IndexJob, upload: Upload) -> PhotoOutcome:
-        """Index one photo. Whatever is wrong with the photo, or fails on the way, is its outcome.
+        """Index one photo, which its quota was charged with. Whatever is wrong with the photo, or
+        fails on the way, is its outcome.
 
         Raises EventNotFound when the event is deleted meanwhile, PackMismatch when another pack's
         templates get there first.
@@ -107,8 +112,10 @@ class PhotoIndexing:
     async def _index(self, job: IndexJob, upload: Upload) -> PhotoOutcome:
         if upload.error is not None and not isinstance(upload.error, InvalidImage):
             raise upload.error
+        await self._quotas.arrived(upload.size_bytes)
         known = await self._known(job, upload)
         if known is not None:
+            await self._quotas.stored_already()
             return known
         self._space.require()
         found = upload.error or await self._analyze(job, upload)
@@ -129,7 +136,7 @@ class PhotoIndexing:
     async def _known(self, job: IndexJob, upload: Upload) -> PhotoOutcome | None:
         """The outcome of a photo whose id is stored already, so that its bytes need no work."""
         name = job.event.name.photo(upload.info.photo_id)
-        digest = await self._repository.digest(name)
+        digest = await self._repository.digest(job.event, name.photo)
         if digest is None or digest[1] is PhotoState.REJECTED:
             return None
         if digest[0] == upload.sha256:
@@ -144,15 +151,19 @@ class PhotoIndexing:
 
     async def _analyze(self, job: IndexJob, upload: Upload) -> Analysis | InvalidImage:
         try:
-            return await self._vision.analyze(upload.content, job.options)
+            analysis = await self._vision.analyze(upload.content, job.options)
         except InvalidImage as error:
             return error
+        await self._quotas.decoded(analysis.width * analysis.height)
+        return analysis
 
     def _observe(self, outcome: PhotoOutcome) -> None:
         metrics, photo = self._metrics, outcome.photo
         metrics.photos.labels(outcome.state.value).inc()
+        count(photos=1, bytes=outcome.upload.size_bytes, **{outcome.state.value.lower(): 1})
         if outcome.state is PhotoResultState.INDEXED and photo is not None:
             metrics.faces.inc(len(photo.faces))
+            count(faces=len(photo.faces))
             for face in photo.unindexed:
                 for reason in face.reasons:
                     metrics.faces_unindexed.labels(reason.value).inc()

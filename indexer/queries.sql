@@ -10,17 +10,18 @@ ON CONFLICT (event_id) DO NOTHING
 RETURNING *;
 
 -- event_request --
--- $1 event_id. The request that made the event, and whether it has expired.
-SELECT name, request_id, request_digest, expire_time <= now() AS expired FROM event WHERE event_id = $1;
+-- $1 event_id. The event with the request that made it, and whether it has expired.
+SELECT *, expire_time <= now() AS expired FROM event WHERE event_id = $1 FOR UPDATE;
 
 -- event_by_uid --
 -- $1 uid.
-SELECT name FROM event WHERE uid = $1;
+SELECT name FROM event WHERE uid = $1 AND (expire_time IS NULL OR expire_time > now());
 
 -- list_events --
--- $1 name after which the page starts, $2 limit.
+-- $1 name after which the page starts, $2 limit, $3 names, or beginnings of names that end in *.
 SELECT * FROM event
  WHERE name > $1 AND (expire_time IS NULL OR expire_time > now())
+   AND name LIKE ANY (ARRAY(SELECT replace(pattern, '*', '%') FROM unnest($3::text[]) AS pattern))
  ORDER BY name
  LIMIT $2;
 
@@ -56,10 +57,6 @@ DELETE FROM event WHERE event_id = $1;
 -- $1 event_id.
 DELETE FROM photo WHERE event_id = $1;
 
--- delete_event_faces --
--- $1 event_id.
-DELETE FROM face WHERE event_id = $1;
-
 -- delete_event_tombstones --
 -- $1 event_id.
 DELETE FROM tombstone WHERE event_id = $1;
@@ -79,8 +76,11 @@ SELECT p.*
  CROSS JOIN LATERAL (SELECT * FROM photo p WHERE p.event_id = $1 AND p.photo_id = wanted.photo_id LIMIT 1) p;
 
 -- photo_digest --
--- $1 event_id, $2 photo id.
-SELECT sha256, state FROM photo WHERE event_id = $1 AND photo_id = $2;
+-- $1 event_id, $2 photo id, $3 uid. Of that very event.
+SELECT p.sha256, p.state
+  FROM event e
+  JOIN photo p ON p.event_id = $1 AND p.photo_id = $2
+ WHERE e.event_id = $1 AND e.uid = $3 AND (e.expire_time IS NULL OR e.expire_time > now());
 
 -- list_photos --
 -- $1 event_id, $2 photo number after which the page starts, $3 state or NULL for all, $4 limit.
@@ -112,6 +112,10 @@ UPDATE operation
    SET done = true, phase = 'DONE', end_time = now(), claimed_by = NULL, error_reason = 'EVENT_NOT_FOUND',
        error_message = 'the event was deleted'
  WHERE event_id = $1 AND NOT done;
+
+-- suppressions --
+-- $1 event_id, $2 uid. Templates that later photos of the event are compared with.
+SELECT embedding, min_similarity FROM suppression WHERE event_id = $1 AND uid = $2 AND until > now();
 
 -- database_bytes --
 -- No parameters.

@@ -14,6 +14,8 @@ from common.errors import FaceNotFound, PhotoNotFound
 from common.event import Event
 from common.names import EventName, FaceName, PhotoName
 from common.photo import Photo, PhotoState, StoredFace
+from indexer.erasure.erasures import Kind, Removed
+from indexer.erasure.receipt_repository import record_faces
 
 SQL = load_queries("indexer")
 
@@ -25,10 +27,12 @@ class PhotoRepository:
         self._database = database
         self._reader = reader
 
-    async def digest(self, name: PhotoName) -> tuple[bytes, PhotoState] | None:
-        """SHA-256 and state of a stored photo, None when there is none."""
+    async def digest(self, event: Event, photo_id: str) -> tuple[bytes, PhotoState] | None:
+        """SHA-256 and state of a stored photo of that very event, None when there is none."""
         async with self._database.statements() as connection:
-            row = await connection.fetchrow(SQL["photo_digest"], name.event.key, name.photo)
+            row = await connection.fetchrow(
+                SQL["photo_digest"], event.name.key, photo_id, event.uid
+            )
             return None if row is None else (row["sha256"], PhotoState(row["state"]))
 
     async def get(self, name: PhotoName) -> Photo:
@@ -54,9 +58,9 @@ class PhotoRepository:
 
         return await self._database.read(work)
 
-    async def delete_photo(self, name: PhotoName, *, validate_only: bool) -> int:
-        """Delete a photo; returns how many templates went with it. Raises EventNotFound,
-        PhotoNotFound."""
+    async def delete_photo(self, name: PhotoName, *, validate_only: bool) -> Removed:
+        """Delete a photo with its faces. Raises EventNotFound, PhotoNotFound."""
+        erasure_id = None
         async with self._database.transaction() as connection:
             event, photo = await self._locked(connection, name)
             if not validate_only:
@@ -71,10 +75,13 @@ class PhotoRepository:
                     rejected=-int(not indexed),
                     faces=-len(photo.faces),
                 )
-            return len(photo.faces)
+                gone = [name.face(face.face_no) for face in photo.faces]
+                erasure_id = await record_faces(connection, event, Kind.PHOTO, gone, photos=1)
+            return Removed(1, len(photo.faces), erasure_id)
 
-    async def delete_face(self, name: FaceName, *, validate_only: bool) -> None:
+    async def delete_face(self, name: FaceName, *, validate_only: bool) -> Removed:
         """Delete one face. Raises EventNotFound, FaceNotFound."""
+        erasure_id = None
         async with self._database.transaction() as connection:
             try:
                 event, photo = await self._locked(connection, name.photo)
@@ -85,6 +92,8 @@ class PhotoRepository:
             if not validate_only:
                 await forget(connection, event, [name.face_no])
                 await advance(connection, event.name.key, faces=-1)
+                erasure_id = await record_faces(connection, event, Kind.FACE, [name])
+            return Removed(0, 1, erasure_id)
 
     async def report_pending(self, event: EventName, server_id: UUID, pending: int) -> None:
         """Say how many photos of an event this server is working on."""

@@ -5,10 +5,11 @@ from contextlib import aclosing, contextmanager
 from typing import Any
 
 import grpc
+from facepass.v1 import erasures_pb2, indexer_pb2_grpc, types_pb2
 from facepass.v1 import indexer_pb2 as pb
-from facepass.v1 import indexer_pb2_grpc, types_pb2
 from google.longrunning import operations_pb2
 
+from common.audit.note import count
 from common.config import ImageLimits
 from common.errors import FacePassError, InvalidArgument, Overloaded
 from common.event import Event
@@ -16,6 +17,7 @@ from common.flow import map_unordered, until
 from common.names import EventName, parse_event, parse_face, parse_photo, photo_id
 from common.paging import decode_token, encode_token, fingerprint, page_size
 from common.photo import Photo, PhotoInfo, PhotoState
+from common.quotas.quotas import Quotas
 from common.rpc.convert import (
     analyzed_to_wire,
     enum_to_domain,
@@ -29,13 +31,15 @@ from common.rpc.door import Door, stopping
 from common.rpc.status import status_of
 from common.vision.types import AnalyzeOptions, Detail, QualityFilter
 from indexer.config import IndexerServerSettings
+from indexer.erasure.service import Erasures
+from indexer.erasure.settling import Settling
 from indexer.event_repository import EventRepository
 from indexer.graphs.operation_service import OperationsServicer
 from indexer.graphs.optimizing import Optimizing
 from indexer.indexing import IndexJob, PhotoIndexing, PhotoOutcome
 from indexer.repository import PhotoRepository
 from indexer.room import Room, shared
-from indexer.turn import taking_turns
+from indexer.turn import Turn, taking_turns
 from indexer.uploads import Chunk, Header, Upload, assemble, whole
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -53,20 +57,26 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         indexing: PhotoIndexing,
         optimizing: Optimizing,
         operations: OperationsServicer,
+        erasures: Erasures,
+        settling: Settling,
         settings: IndexerServerSettings,
         limits: ImageLimits,
         door: Door,
         room: Room,
+        quotas: Quotas,
     ) -> None:
         self._events = events
         self._photos = photos
         self._indexing = indexing
         self._optimizing = optimizing
         self._operations = operations
+        self._erasures = erasures
+        self._settling = settling
         self._settings = settings
         self._limits = limits
         self._door = door
         self._room = room
+        self._quotas = quotas
 
     async def IndexPhotos(
         self, requests: AsyncIterator[pb.IndexPhotosRequest], context: Context
@@ -84,7 +94,7 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
 
         async with taking_turns(settings.idle_timeout_s) as turn:
             with shared(self._room, settings.stream_bytes) as room:
-                messages = _messages(requests)
+                messages = _messages(requests, self._quotas, turn)
                 arriving = assemble(messages, self._limits.max_photo_bytes, room, turn)
                 uploads = until(self._door.closing, arriving)
                 results = map_unordered(uploads, index, settings.photos_per_stream)
@@ -106,6 +116,7 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         upload = whole(_header(request.photo), request.content, self._limits.max_photo_bytes)
         if isinstance(upload.error, InvalidArgument):
             raise upload.error
+        await self._quotas.photo()
         with self._room_now(len(upload.content)):
             outcome = await self._indexing.index(job, upload)
         return pb.IndexPhotoResponse(result=_result(job.event.name, outcome))
@@ -113,6 +124,7 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
     async def GetPhoto(self, request: pb.GetPhotoRequest, context: Context) -> pb.GetPhotoResponse:
         name = parse_photo(request.name, "name")
         photo = await self._photos.get(name)
+        count(photos=1, faces=len(photo.faces))
         return pb.GetPhotoResponse(photo=photo_to_wire(name.event, photo))
 
     async def ListPhotos(
@@ -126,6 +138,7 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         photos = await self._photos.list(event, int(cursor[0]) if cursor else 0, state, size + 1)
         page = photos[:size]
         more = len(photos) > size
+        count(photos=len(page), faces=sum(len(photo.faces) for photo in page))
         return pb.ListPhotosResponse(
             photos=[photo_to_wire(event, photo) for photo in page],
             next_page_token=encode_token(owner, [page[-1].photo_no]) if more else "",
@@ -134,24 +147,42 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
     async def DeletePhoto(
         self, request: pb.DeletePhotoRequest, context: Context
     ) -> pb.DeletePhotoResponse:
-        faces = await self._photos.delete_photo(
+        removed = await self._photos.delete_photo(
             parse_photo(request.name, "name"), validate_only=request.validate_only
         )
-        return pb.DeletePhotoResponse(faces=faces)
+        count(photos=1, faces=removed.faces, validated_only=request.validate_only)
+        erasure = await self._settling.settled(removed)
+        return pb.DeletePhotoResponse(faces=removed.faces, erasure=erasure)
 
     async def DeleteFace(
         self, request: pb.DeleteFaceRequest, context: Context
     ) -> pb.DeleteFaceResponse:
-        await self._photos.delete_face(
+        removed = await self._photos.delete_face(
             parse_face(request.name, "name"), validate_only=request.validate_only
         )
-        return pb.DeleteFaceResponse()
+        count(faces=1, validated_only=request.validate_only)
+        return pb.DeleteFaceResponse(erasure=await self._settling.settled(removed))
 
     async def OptimizeEvent(
         self, request: pb.OptimizeEventRequest, context: Context
     ) -> operations_pb2.Operation:
         event = await self._events.get(parse_event(request.name, "name"))
         return await self._operations.to_wire(await self._optimizing.optimize(event))
+
+    async def ErasePerson(
+        self, request: erasures_pb2.ErasePersonRequest, context: Context
+    ) -> operations_pb2.Operation:
+        return await self._erasures.erase_person(request)
+
+    async def GetErasure(
+        self, request: erasures_pb2.GetErasureRequest, context: Context
+    ) -> erasures_pb2.GetErasureResponse:
+        return await self._erasures.get(request)
+
+    async def ListErasures(
+        self, request: erasures_pb2.ListErasuresRequest, context: Context
+    ) -> erasures_pb2.ListErasuresResponse:
+        return await self._erasures.list(request)
 
     @contextmanager
     def _room_now(self, size: int) -> Iterator[None]:
@@ -193,11 +224,13 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
 
 
 async def _messages(
-    requests: AsyncIterator[pb.IndexPhotosRequest],
+    requests: AsyncIterator[pb.IndexPhotosRequest], quotas: Quotas, turn: Turn
 ) -> AsyncIterator[Header | Chunk]:
     async for request in requests:
         match request.WhichOneof("payload"):
             case "photo":
+                with turn.ours():
+                    await quotas.photo_in_turn()
                 yield _header(request.photo)
             case "chunk":
                 yield Chunk(request.chunk.data, request.chunk.last)

@@ -25,6 +25,9 @@ from common.errors import (
 from common.event import Event, StoredPack
 from common.photo import Photo, PhotoInfo, PhotoState, StoredFace
 from common.vision.types import Analysis, Face
+from indexer.erasure.erasures import Kind
+from indexer.erasure.receipt_repository import record_faces
+from indexer.erasure.suppression import Suppressions
 from indexer.repository import advance, forget, photos_with_faces
 
 SQL = load_queries("indexer")
@@ -65,6 +68,7 @@ class _Batch:
     photo_no: int
     face_no: int
     now: datetime
+    suppressions: Suppressions
     replaced: list[Photo] = field(default_factory=list)
     photos: list[Photo] = field(default_factory=list)
     templates: list[tuple[object, ...]] = field(default_factory=list)
@@ -94,10 +98,9 @@ class _Batch:
         )  # fmt: skip
 
     def _indexed(self, write: PhotoWrite, found: Analysis, number: int) -> Photo:
-        faces = tuple(
-            self._face(face, number) for face in found.faces if face.embedding is not None
-        )
-        unindexed = tuple(face for face in found.faces if face.embedding is None)
+        seen = [self.suppressions.without_template(face) for face in found.faces]
+        faces = tuple(self._face(face, number) for face in seen if face.embedding is not None)
+        unindexed = tuple(face for face in seen if face.embedding is None)
         return Photo(
             number, write.info, PhotoState.INDEXED, write.sha256, write.size_bytes, found.width,
             found.height, faces, unindexed, "", "", self.now,
@@ -190,7 +193,16 @@ class WriteRepository:
             raise EventNotFound(f"{event.name} was deleted", metadata={"event": str(event.name)})
         current = await self._reader.from_row(connection, row)
         check_pack(current, self._pack.key)
-        return _Batch(current, self._pack, row["next_photo_no"], row["next_face_no"], row["now"])
+        suppressed = await connection.fetch(SQL["suppressions"], event.name.key, event.uid)
+        suppressions = Suppressions([(s["embedding"], s["min_similarity"]) for s in suppressed])
+        return _Batch(
+            current,
+            self._pack,
+            row["next_photo_no"],
+            row["next_face_no"],
+            row["now"],
+            suppressions,
+        )
 
 
 def check_pack(event: Event, key: str) -> None:
@@ -227,6 +239,7 @@ async def _store(connection: asyncpg.Connection, batch: _Batch) -> None:
         gone = [face.face_no for photo in batch.replaced for face in photo.faces]
         await forget(connection, batch.event, gone)
         await connection.executemany(SQL["delete_photo"], [(key, each) for each in numbers])
+        await _record_replaced(connection, batch)
     records = [_photo_record(key, batch.version, photo) for photo in batch.photos]
     await connection.copy_records_to_table("photo", records=records, columns=PHOTO_COLUMNS)
     if batch.templates:
@@ -244,6 +257,18 @@ async def _store(connection: asyncpg.Connection, batch: _Batch) -> None:
         faces=len(batch.templates) - sum(len(photo.faces) for photo in batch.replaced),
         pack_id=batch.pack.pack_id if indexed else None,
     )
+
+
+async def _record_replaced(connection: asyncpg.Connection, batch: _Batch) -> None:
+    name = batch.event.name
+    faces = [
+        name.photo(photo.info.photo_id).face(face.face_no)
+        for photo in batch.replaced
+        for face in photo.faces
+    ]
+    if faces:
+        photos = len(batch.replaced)
+        await record_faces(connection, batch.event, Kind.PHOTO, faces, photos=photos)
 
 
 def _count(photos: Sequence[Photo], state: PhotoState) -> int:

@@ -1,22 +1,30 @@
 """The query server, put together."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
+from uuid import uuid4
 
 from facepass.v1 import searcher_pb2_grpc
 
+from common.audit.log import auditing
 from common.database_metrics import observe_database
 from common.db.events import EventReader, PackRegistry
 from common.db.opening import open_database
 from common.db.watch import DatabaseWatch
 from common.metrics import Metrics
 from common.pool_metrics import observe_workload
+from common.quotas.people import PeopleBudget
+from common.quotas.quotas import open_quotas
 from common.rpc.admission import Admission, Gate, calls_for
+from common.rpc.entrance import entrance_of
 from common.rpc.server import Listening, RunningServer, Services
 from common.rpc.server import listening as listen
 from common.vision.types import Vision
 from searcher.compare import Compare
 from searcher.config import SearcherServerSettings, SearcherSettings
+from searcher.forgetting import Forgetting
+from searcher.forgetting_repository import ForgettingRepository
+from searcher.freed_memory import overwrite_freed_memory
 from searcher.galleries import Galleries
 from searcher.probes import ProbeReader
 from searcher.search import Search
@@ -27,14 +35,16 @@ SEARCHER = "facepass.v1.Searcher"
 SERVICES: Services = {SEARCHER: searcher_pb2_grpc.add_SearcherServicer_to_server}
 
 
-def listening(settings: SearcherSettings) -> AbstractAsyncContextManager[Listening]:
+@asynccontextmanager
+async def listening(settings: SearcherSettings) -> AsyncIterator[Listening]:
     """Listen for as long as the context lasts, serving nothing yet. Raises SetupError."""
-    return listen(
-        settings.searcher,
-        Metrics(),
-        SERVICES,
-        max_request_bytes=settings.limits.max_probe_bytes * settings.searcher.max_probes,
-    )
+    metrics = Metrics()
+    most = settings.limits.max_probe_bytes * settings.searcher.max_probes
+    async with (
+        entrance_of(settings.searcher.listen, settings, metrics) as entrance,
+        listen(settings.searcher, metrics, entrance, SERVICES, max_request_bytes=most) as server,
+    ):
+        yield server
 
 
 def _admission(settings: SearcherServerSettings, vision: Vision, metrics: Metrics) -> Admission:
@@ -64,6 +74,7 @@ async def serving(
 
     shares_vision: another server of this process has the same `vision` and tells its workload.
     """
+    overwrite_freed_memory()
     async with open_database(settings.database, patient=True) as database:
         metrics = server.metrics
         observe_database(metrics, database)
@@ -71,18 +82,24 @@ async def serving(
             observe_workload(metrics, vision)
         reader = EventReader(PackRegistry())
         galleries = Galleries(TemplateRepository(database, reader), settings.gallery, metrics)
-        probes = ProbeReader(vision, settings.searcher, settings.limits)
+        forgetting = Forgetting(ForgettingRepository(database, uuid4()), galleries)
+        quotas = open_quotas(settings.quota, database, metrics)
+        people = PeopleBudget(settings.quota.people_per_day, metrics)
+        probes = ProbeReader(vision, settings.searcher, settings.limits, quotas)
         servicer = SearcherServicer(
-            Search(database, reader, probes, vision.pack, galleries, tell, metrics),
+            Search(database, reader, probes, vision.pack, galleries, tell, people, metrics),
             Compare(database, reader, probes, vision.pack),
             probes,
+            quotas,
             settings.searcher,
         )
         watch = DatabaseWatch(settings.database, database, server.set_ready, metrics)
         admission = _admission(settings.searcher, vision, metrics)
         async with (
             galleries.running(),
-            server.serving({SEARCHER: servicer}, admission),
+            forgetting.running(),
+            auditing(settings.audit, database, metrics) as audit,
+            server.serving({SEARCHER: servicer}, admission, audit),
             watch.watching(),
         ):
             yield

@@ -63,6 +63,13 @@ class Block:
             gone = np.asarray(face_numbers, dtype=np.int32)
             self.faces -= sum(segment.remove(gone) for segment in self._segments)
 
+    def wipe(self) -> None:
+        """Overwrite everything: memory that is given back is not overwritten by anybody."""
+        for segment in self._segments:
+            segment.wipe()
+        self._segments.clear()
+        self.faces = 0
+
     def search(self, queries: Sequence[Query]) -> list[list[Candidate]]:
         """All candidates of each query, in no order: one pass over the block for all of them."""
         return self.search_part(queries, 0, 1)
@@ -88,9 +95,7 @@ class _Segment:
 
     def __init__(self, dimension: int) -> None:
         self._dimension = dimension
-        self._index = faiss.IndexScalarQuantizer(
-            dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
-        )
+        self._index = _index(dimension)
         self._templates = np.empty((0, dimension), dtype=np.float16)
         """The index's own memory: (rows, D)."""
         self._face_no = np.empty(0, dtype=np.int32)
@@ -106,13 +111,19 @@ class _Segment:
 
     def append(self, rows: TemplateRows) -> None:
         before, after = self.rows, self.rows + len(rows)
+        old, self._index = self._index, _index(self._dimension)
         # Written straight into the index: its own `add` wants single precision, twice the memory.
         codes = self._index.codes
         codes.resize(after * self._index.code_size)
         self._index.ntotal = after
         flat: NDArray[np.uint8] = faiss.rev_swig_ptr(codes.data(), codes.size())
-        self._templates = flat.view(np.float16).reshape(-1, self._dimension)
-        self._templates[before:] = rows.templates
+        templates = flat.view(np.float16).reshape(-1, self._dimension)
+        templates[:before] = self._templates
+        templates[before:] = rows.templates
+        # Not grown in place: the vector would leave what it held where it was.
+        self._templates[:] = 0
+        self._templates = templates
+        del old
         self._face_no = np.concatenate([self._face_no, rows.face_no])
         self._photo_no = np.concatenate([self._photo_no, rows.photo_no])
 
@@ -123,6 +134,9 @@ class _Segment:
             self._templates[rows] = 0
             self._face_no[rows] = 0
         return len(rows)
+
+    def wipe(self) -> None:
+        self._templates[:] = 0
 
     def search(
         self, probes: NDArray[np.float32], queries: Sequence[Query]
@@ -153,3 +167,9 @@ class _Segment:
                 strict=True,
             )
         ]
+
+
+def _index(dimension: int) -> faiss.IndexScalarQuantizer:
+    return faiss.IndexScalarQuantizer(
+        dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+    )

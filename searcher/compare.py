@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from common.audit.note import count
 from common.db.events import EventReader
 from common.db.pool import Connection, Database
 from common.errors import PackMismatch
@@ -54,6 +55,9 @@ class Compare:
         if one.embedding is not None and other.embedding is not None:
             similarity = float(one.embedding @ other.embedding)
         thresholds = Thresholds.of(one_pack)
+        usable = sum(side.embedding is not None for side in (one, other))
+        matches = similarity is not None and similarity >= thresholds.min_similarity
+        count(probes=2, usable=usable, matches=int(matches))
         return Comparison(one, other, similarity, thresholds, one_pack.key)
 
     async def _read(self, probe: Probe, field: str) -> tuple[ProbeReading, Pack | StoredPack]:

@@ -21,7 +21,7 @@ class SearcherServerSettings(ServerSettings):
     """Address and port of the Prometheus endpoint (`/metrics`). Empty means none."""
     max_searches: int = Field(default=0, ge=0, le=10_000)
     """Most calls at a time; further ones are refused at once, with when to try again. More make
-    each wait longer and are not answered faster. 0: four for each worker, at least sixteen."""
+    each wait longer and are not answered faster. 0: four for each worker, at least twelve."""
     max_probes: int = Field(default=8, ge=1, le=64)
     """Most probes of one search."""
     max_faces: int = Field(default=50, ge=1, le=1000)

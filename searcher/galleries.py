@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 import faiss
 
-from common.errors import FacePassError
+from common.errors import EventNotFound, FacePassError
 from common.event import Event
 from common.metrics import Metrics
 from common.names import EventName
@@ -42,6 +42,7 @@ class Galleries:
         self._galleries: OrderedDict[int, HotGallery] = OrderedDict()
         self._fills: dict[int, asyncio.Task[None]] = {}
         self._filling = asyncio.Semaphore(_FILLS_AT_ONCE)
+        self._wipes: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -55,7 +56,8 @@ class Galleries:
             for each in tasks:
                 each.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._galleries.clear()
+            self.evict("stopped")
+            await self.wiped()
             self._executor.shutdown()
 
     def get(self, event: Event) -> HotGallery | None:
@@ -104,10 +106,43 @@ class Galleries:
         if self._galleries.get(gallery.key) is gallery:
             self._drop(gallery.key, "behind")
 
-    def evict(self) -> None:
+    def evict(self, reason: str) -> None:
         """Drop all galleries; the next search of each event fills it again."""
+        for fill in self._fills.values():
+            fill.cancel()
         for key in list(self._galleries):
-            self._drop(key, "memory")
+            self._drop(key, reason)
+
+    async def forget(self, key: int) -> None:
+        """Hold nothing any more of what was removed from an event before this was called."""
+        fill = self._fills.get(key)
+        if fill is not None:
+            # It may be reading what was there before.
+            fill.cancel()
+            await asyncio.wait([fill])
+        gallery = self._galleries.get(key)
+        if gallery is not None and not await self._catch_up(gallery):
+            self.lost(gallery)
+        await self.wiped()
+
+    async def _catch_up(self, gallery: HotGallery) -> bool:
+        """Apply what was committed since; False where the gallery has to go."""
+        async with gallery.lock:
+            try:
+                changes = await self._repository.changes(gallery.event)
+            except EventNotFound:
+                return False
+            if changes is None:
+                return False
+            if changes.event.version > gallery.event.version:
+                gallery.apply(changes)
+        self.changed(gallery)
+        return True
+
+    async def wiped(self) -> None:
+        """Wait until what was dropped is overwritten."""
+        if self._wipes:
+            await asyncio.wait(set(self._wipes))
 
     async def settled(self) -> None:
         """Wait for the fills under way."""
@@ -140,6 +175,8 @@ class Galleries:
         if gallery.size_bytes <= self._memory_bytes:
             self._make_room(gallery.size_bytes)
             self._galleries[gallery.key] = gallery
+        else:
+            gallery.wipe_now()
         self._measure()
 
     def _make_room(self, size_bytes: int) -> None:
@@ -150,7 +187,11 @@ class Galleries:
             self._drop(key, "memory")
 
     def _drop(self, key: int, reason: str) -> None:
-        del self._galleries[key]
+        gallery = self._galleries.pop(key)
+        gallery.close()
+        task = asyncio.create_task(gallery.wipe())
+        self._wipes.add(task)
+        task.add_done_callback(self._wipes.discard)
         self._metrics.gallery_evictions.labels(reason).inc()
         self._measure()
 

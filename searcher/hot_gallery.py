@@ -23,6 +23,10 @@ _THREADS = min(os.cpu_count() or 1, 4)
 Result = asyncio.Future[list[list[Candidate]]]
 
 
+class GalleryClosed(Exception):
+    """The gallery was dropped from memory: the database has to be asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What happened to an event's faces until it was as `event` says."""
@@ -44,6 +48,7 @@ class HotGallery:
         self._lock = asyncio.Lock()
         self._waiting: list[tuple[Sequence[Query], Result]] = []
         self._pass: asyncio.Task[None] | None = None
+        self._closed = False
         self.event = event
         """As it was at the gallery's version."""
         self.told = Told()
@@ -81,20 +86,41 @@ class HotGallery:
         return self._lock
 
     def extend(self, rows: TemplateRows) -> None:
-        """Add templates while nobody else knows the gallery."""
+        """Take templates over while nobody else knows the gallery."""
         self._block.append(rows)
+        rows.wipe()
+
+    def close(self) -> None:
+        """Let no search begin any more; what is under way ends as it began."""
+        self._closed = True
+
+    async def wipe(self) -> None:
+        """Overwrite everything once nobody searches it; closes it."""
+        self.close()
+        async with self._lock:
+            self.wipe_now()
+
+    def wipe_now(self) -> None:
+        """As `wipe`, while nobody else knows the gallery, or with the lock held."""
+        self.close()
+        self._block.wipe()
+        self.told = Told()
 
     def apply(self, changes: Changes) -> None:
         """Move on to a later version. The lock must be held, from before the changes were read."""
         for rows in changes.added:
             self._block.append(rows)
+            rows.wipe()
         self._block.remove(changes.deleted)
         for face_no in changes.deleted:
             self.told.forget(face_no)
         self.event = changes.event
 
     async def search(self, queries: Sequence[Query]) -> list[list[Candidate]]:
-        """All candidates of each query. Searches that wait for a pass share the next one."""
+        """All candidates of each query. Searches that wait for a pass share the next one. Raises
+        GalleryClosed."""
+        if self._closed:
+            raise GalleryClosed
         if self._pass is None and not self._lock.locked() and self.inline:
             return self._block.search(queries)
         result: Result = asyncio.get_running_loop().create_future()
@@ -116,6 +142,8 @@ class HotGallery:
     async def _search_together(self, together: Sequence[tuple[Sequence[Query], Result]]) -> None:
         queries = [query for some, _ in together for query in some]
         try:
+            if self._closed:
+                raise GalleryClosed
             found = await self._search_in_threads(queries)
         except Exception as error:
             for _, result in together:

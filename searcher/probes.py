@@ -10,6 +10,7 @@ from common.config import ImageLimits
 from common.errors import ImageTooLarge, InvalidArgument, PackMismatch
 from common.event import StoredPack
 from common.names import FaceName
+from common.quotas.quotas import Quotas
 from common.vision.types import (
     Analysis,
     AnalyzeOptions,
@@ -100,10 +101,15 @@ class ProbeReader:
     """Turns probes into vectors. Images are never stored."""
 
     def __init__(
-        self, vision: Vision, settings: SearcherServerSettings, limits: ImageLimits
+        self,
+        vision: Vision,
+        settings: SearcherServerSettings,
+        limits: ImageLimits,
+        quotas: Quotas,
     ) -> None:
         self._vision = vision
         self._limits = limits
+        self._quotas = quotas
         self._options = AnalyzeOptions(
             quality_filter=QualityFilter.LOW, max_faces=settings.max_faces
         )
@@ -117,6 +123,7 @@ class ProbeReader:
                 f"{field}: {size} bytes, more than the limit of {self._limits.max_probe_bytes}"
             )
         analysis = await self._vision.analyze(probe.content, self._options, urgent=True)
+        await self._quotas.decoded(analysis.width * analysis.height)
         return read_faces(analysis, probe.face_index, field)
 
     def check_pack(self, pack: StoredPack | None) -> None:

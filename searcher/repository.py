@@ -1,6 +1,7 @@
 """One event's gallery, in memory or in the database, at one version of the event."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -16,7 +17,7 @@ from common.names import FaceName
 from common.vision.types import EmbeddingVector
 from searcher.block import Query
 from searcher.galleries import Galleries
-from searcher.hot_gallery import HotGallery
+from searcher.hot_gallery import GalleryClosed, HotGallery
 from searcher.template_repository import read_changes
 from searcher.told import Teller
 
@@ -76,8 +77,10 @@ class Gallery:
             return Found([], Source.UNSPECIFIED)
         hot = await self._hot()
         if hot is not None:
-            self._searched = hot
-            return Found([self._known(some) for some in await hot.search(queries)], Source.MEMORY)
+            with suppress(GalleryClosed):
+                found_hot = [self._known(some) for some in await hot.search(queries)]
+                self._searched = hot
+                return Found(found_hot, Source.MEMORY)
         found, source = [], Source.SCAN
         for query in queries:
             nearest = None if exact else await self._by_graph(query)

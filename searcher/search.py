@@ -8,6 +8,7 @@ from itertools import chain
 from time import perf_counter
 from uuid import UUID
 
+from common.audit.note import count
 from common.candidate import Candidate, Position
 from common.db.events import EventReader
 from common.db.pool import Connection, Database, SnapshotNeeded
@@ -15,6 +16,7 @@ from common.errors import FaceNotFound, InvalidArgument, PackMismatch
 from common.event import Event
 from common.metrics import Metrics
 from common.names import EventName
+from common.quotas.people import PeopleBudget
 from common.vision.types import Pack
 from searcher import block
 from searcher.candidates import best_per_photo, nearest, page_of
@@ -79,7 +81,7 @@ class Search:
 
     def __init__(
         self, database: Database, reader: EventReader, probes: ProbeReader, pack: Pack,
-        galleries: Galleries, tell: Teller, metrics: Metrics,
+        galleries: Galleries, tell: Teller, people: PeopleBudget, metrics: Metrics,
     ) -> None:  # fmt: skip
         self._database = database
         self._reader = reader
@@ -87,6 +89,7 @@ class Search:
         self._pack = pack
         self._galleries = galleries
         self._tell = tell
+        self._people = people
         self._metrics = metrics
 
     async def search(self, query: Query) -> Answer:
@@ -94,7 +97,7 @@ class Search:
 
         Images are read before the event's snapshot is taken: a photo that was acknowledged before
         the search began is in it. Raises EventNotFound, FaceNotFound, PackMismatch,
-        InvalidArgument, InvalidImage, Overloaded, ProcessingFailed.
+        InvalidArgument, InvalidImage, Overloaded, QuotaExceeded, ProcessingFailed.
         """
         started = perf_counter()
         images = await self._read_images(query)
@@ -109,6 +112,8 @@ class Search:
                 answer = await work(connection, in_snapshot=False)
         except (SnapshotNeeded, *_BY_WHAT_WAS_KNOWN):
             answer = await self._database.read(work)
+        usable = sum(reading.embedding is not None for reading in answer.probes)
+        count(probes=len(answer.probes), usable=usable, matches=answer.total)
         # The answer goes first: its caller waits, the metrics do not.
         asyncio.get_running_loop().call_soon(self._observe, answer)
         return answer
@@ -134,6 +139,7 @@ class Search:
         ]
         vectors = [reading.embedding for reading in readings if reading.embedding is not None]
         pack = event.pack or self._pack
+        self._people.spend(event.uid, pack.key, vectors, pack.min_similarity)
         thresholds = Thresholds.of_search(event, pack, query.cut, len(vectors))
         found = await gallery.candidates(
             [block.Query(vector, thresholds.min_similarity) for vector in vectors],

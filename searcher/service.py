@@ -9,11 +9,13 @@ import numpy as np
 from facepass.v1 import searcher_pb2 as pb
 from facepass.v1 import searcher_pb2_grpc
 
+from common.audit.note import count
 from common.errors import InvalidArgument
 from common.event import Event
 from common.names import EventName, parse_event, parse_face
 from common.paging import decode_token, encode_token, fingerprint, not_ours, page_size
 from common.photo import FoundPhoto, StoredFace
+from common.quotas.quotas import Quotas
 from common.rpc.convert import analyzed_to_wire, enum_to_wire, stored_fields, text
 from common.similarity import told
 from searcher.compare import Compare
@@ -43,15 +45,19 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
         search: Search,
         compare: Compare,
         probes: ProbeReader,
+        quotas: Quotas,
         settings: SearcherServerSettings,
     ) -> None:
         self._search = search
         self._compare = compare
         self._probes = probes
+        self._quotas = quotas
         self._settings = settings
 
     async def Search(self, request: pb.SearchRequest, context: Context) -> pb.SearchResponse:
-        answer = await self._search.search(self._query(request))
+        query = self._query(request)
+        await self._quotas.search(request.ByteSize())
+        answer = await self._search.search(query)
         token = ""
         if answer.more:
             last = answer.matches[-1].candidate
@@ -61,12 +67,12 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
     async def CompareFaces(
         self, request: pb.CompareFacesRequest, context: Context
     ) -> pb.CompareFacesResponse:
-        result = await self._compare.compare(
-            _probe(request.left, "left"), _probe(request.right, "right")
-        )
-        similarity = result.similarity
+        left, right = _probe(request.left, "left"), _probe(request.right, "right")
+        await self._quotas.search(request.ByteSize())
+        result = await self._compare.compare(left, right)
+        similarity = None if result.similarity is None else told(result.similarity)
         return pb.CompareFacesResponse(
-            similarity=None if similarity is None else told(similarity),
+            similarity=similarity,
             tier=_tier(-1.0 if similarity is None else similarity, result.thresholds),
             left=_reading_to_wire(result.left),
             right=_reading_to_wire(result.right),
@@ -78,12 +84,14 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
     async def EvaluateSelfie(
         self, request: pb.EvaluateSelfieRequest, context: Context
     ) -> pb.EvaluateSelfieResponse:
-        reading = await self._probes.image(ImageProbe(_image(request.image, "image")), "image")
+        probe = ImageProbe(_image(request.image, "image"))
+        await self._quotas.search(request.ByteSize())
+        reading = await self._probes.image(probe, "image")
         # A crowd can be searched with, but whose photos come back is then left to chance.
         alone = SelfieAdvice.SEVERAL_FACES not in reading.advice
-        return pb.EvaluateSelfieResponse(
-            usable=reading.embedding is not None and alone, probe=_reading_to_wire(reading)
-        )
+        usable = reading.embedding is not None and alone
+        count(probes=1, usable=int(usable))
+        return pb.EvaluateSelfieResponse(usable=usable, probe=_reading_to_wire(reading))
 
     def _query(self, request: pb.SearchRequest) -> Query:
         most = self._settings.max_probes
@@ -179,10 +187,11 @@ def _answer_to_wire(answer: Answer, token: str) -> pb.SearchResponse:
         expected_false_matches=answer.thresholds.expected_false_matches,
     )
     for match in answer.matches:
-        sent = response.matches.add()
+        similarity = told(match.candidate.similarity)
+        sent = response.matches.add(
+            similarity=similarity, tier=_tier(similarity, answer.thresholds)
+        )
         sent.MergeFromString(match.told)
-        sent.similarity = told(match.candidate.similarity)
-        sent.tier = _tier(match.candidate.similarity, answer.thresholds)
     return response
 
 
@@ -202,9 +211,10 @@ def tell(event: EventName, face: StoredFace, photo: FoundPhoto) -> bytes:
 
 
 def _tier(similarity: float, thresholds: Thresholds) -> pb.MatchTier:
-    if told(similarity) >= told(thresholds.confident_similarity):
+    """similarity: as it is told."""
+    if similarity >= told(thresholds.confident_similarity):
         return pb.MATCH_TIER_CONFIDENT
-    if told(similarity) >= told(thresholds.min_similarity):
+    if similarity >= told(thresholds.min_similarity):
         return pb.MATCH_TIER_POSSIBLE
     return pb.MATCH_TIER_UNSPECIFIED
 

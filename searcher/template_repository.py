@@ -30,8 +30,24 @@ class TemplateRepository:
         async def work(connection: asyncpg.Connection) -> HotGallery:
             now = await self._reader.get(connection, event.name)
             gallery = HotGallery(now, executor)
-            await EventFaces(connection, now).templates(0, gallery.extend)
+            try:
+                await EventFaces(connection, now).templates(0, gallery.extend)
+            except BaseException:
+                gallery.wipe_now()
+                raise
             return gallery
+
+        return await self._database.read(work)
+
+    async def changes(self, before: Event) -> Changes | None:
+        """What happened to an event since it was as `before`; None where that is no longer known.
+        Raises EventNotFound, DatabaseUnavailable."""
+
+        async def work(connection: asyncpg.Connection) -> Changes | None:
+            now = await self._reader.get(connection, before.name)
+            if now.uid != before.uid or before.version < now.tombstone_floor:
+                return None
+            return await read_changes(connection, now, before)
 
         return await self._database.read(work)
 

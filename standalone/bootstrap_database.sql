@@ -7,6 +7,9 @@ ALTER EXTENSION vector UPDATE;
 
 ALTER DEFAULT PRIVILEGES FOR ROLE facepass_owner GRANT USAGE ON SCHEMAS TO facepass_server;
 ALTER DEFAULT PRIVILEGES FOR ROLE facepass_owner
-    GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO facepass_server;
+    GRANT SELECT, INSERT, UPDATE, DELETE, MAINTAIN ON TABLES TO facepass_server;
 ALTER DEFAULT PRIVILEGES FOR ROLE facepass_owner GRANT USAGE ON SEQUENCES TO facepass_server;
 ALTER DEFAULT PRIVILEGES FOR ROLE facepass_owner GRANT EXECUTE ON FUNCTIONS TO facepass_server;
+
+-- What was removed is to leave the log of changes too, not only the tables.
+GRANT EXECUTE ON FUNCTION pg_switch_wal() TO facepass_server;

@@ -10,7 +10,7 @@ from pathlib import Path
 from common.config import CommonSettings
 from common.errors import FacePassError
 from common.logs import configure_logs
-from standalone import health, models
+from standalone import audit, health, models, tokens
 from standalone.config import Overrides, WrongSetting, read_settings, unknown_variables
 from standalone.data_dir import default_data_dir
 
@@ -19,6 +19,7 @@ FacePass finds a person in the photos of an event.
 
   facepass-server standalone   run everything on this machine; nothing else to install
   facepass-server doctor       look for what is set up wrongly, and say what to do
+  facepass-server token        mint a token for development, or make a key to sign it with
 
 On a Postgres of your own, named by FACEPASS_DATABASE__DSN:
 
@@ -94,6 +95,11 @@ def _parser() -> argparse.ArgumentParser:
     migrate.set_defaults(command=_migrate)
     health.add_options(_add(commands, "health", "ask a running server how it is", health.HELP))
     models.add_commands(_add(commands, "models", "list, pull or show model packs", models.HELP))
+    tokens.add_options(_add(commands, "token", "mint a token for development", tokens.HELP))
+    audit.add_commands(
+        _add(commands, "audit", "read the record of who did what, or prune it", audit.HELP),
+        _add_data_dir,
+    )
     doctor = _add(commands, "doctor", "look for what is set up wrongly, and say what to do")
     doctor.set_defaults(command=_doctor)
     _add_data_dir(doctor)

@@ -70,7 +70,10 @@ def unknown_variables() -> list[str]:
     blocks = IndexerSettings.model_fields.keys() | SearcherSettings.model_fields.keys()
     known = tuple(f"{PREFIX}{block.upper()}__" for block in blocks)
     # The client's own, and where tests find their material.
-    others = (f"{PREFIX}INDEXER_ADDRESS", f"{PREFIX}SEARCHER_ADDRESS", f"{PREFIX}TEST_")
+    others = (
+        f"{PREFIX}INDEXER_ADDRESS", f"{PREFIX}SEARCHER_ADDRESS", f"{PREFIX}TOKEN_FILE",
+        f"{PREFIX}CA_FILE", f"{PREFIX}CLIENT_", f"{PREFIX}TEST_",
+    )  # fmt: skip
     return sorted(
         name
         for name in os.environ

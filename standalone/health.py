@@ -2,6 +2,7 @@
 
 import argparse
 
+from common.config import CommonSettings
 from common.errors import SetupError
 from indexer.config import IndexerSettings
 from searcher.config import SearcherSettings
@@ -11,7 +12,8 @@ HELP = """\
 Ask a server of this machine how it is, where FACEPASS_INDEXER__LISTEN or FACEPASS_SEARCHER__LISTEN
 says that it listens; without a name, whichever of them runs. Without --live: whether calls would
 succeed, with the database there and the workers ready. With --live: whether the process lives,
-which is what to restart it by."""
+which is what to restart it by. FACEPASS_TLS__* must be as the server has them; where it asks for
+client certificates, its own is shown."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -28,8 +30,9 @@ def _health(options: argparse.Namespace) -> int:
     # Not at the top: no other command needs gRPC before it knows what it is to do.
     from common.rpc.health_check import is_serving
 
+    tls = read_settings(CommonSettings).tls
     answers = {
-        name: is_serving(listen, "" if options.live else service, options.timeout_s)
+        name: is_serving(listen, "" if options.live else service, tls, options.timeout_s)
         for name, (listen, service) in _servers().items()
         if options.server in (None, name)
     }

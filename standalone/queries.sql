@@ -16,12 +16,12 @@ SELECT current_setting('server_version_num')::int AS version_num,
 SELECT name, setting FROM pg_settings WHERE name = ANY ($1::text[]);
 
 -- tables_out_of_reach --
--- Tables beside the ledger of migrations that this role cannot read and write.
+-- Tables beside the ledger of migrations that this role cannot read and write; to the audit it need only add.
 SELECT c.relname
   FROM pg_class c
  WHERE c.relkind IN ('r', 'p')
    AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('migration'))
    AND c.oid <> to_regclass('migration')
-   AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
-            AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))
+   AND NOT (has_table_privilege(c.oid, 'INSERT') AND (c.relname = 'audit' OR has_table_privilege(c.oid, 'SELECT')
+            AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')))
  ORDER BY c.relname;

@@ -13,6 +13,7 @@ from common.config import CommonSettings, DatabaseSettings
 from common.db.migrate import migrate
 from common.db.opening import migrate_patiently, open_database
 from common.errors import SetupError
+from common.rpc.protection import described, require_protected
 from common.rpc.server import Listening
 from common.vision.workers.pool import WorkerPool
 from indexer.config import IndexerSettings
@@ -35,6 +36,8 @@ async def serve_standalone(
     """
     settings = read_settings(IndexerSettings, overrides)
     search_settings = read_settings(SearcherSettings, overrides)
+    for listen in (settings.indexer.listen, search_settings.searcher.listen):
+        require_protected(listen, settings.tls, settings.auth)
     async with AsyncExitStack() as stack:
         index = await stack.enter_async_context(indexer.app.listening(settings))
         search = await stack.enter_async_context(searcher.app.listening(search_settings))
@@ -59,7 +62,8 @@ async def serve_standalone(
             "indexer": (settings.indexer, index.running),
             "searcher": (search_settings.searcher, search.running),
         }
-        stack.enter_context(announce(Summary.of(where, pool.pack, addresses), ready_file))
+        entrance = described(settings.tls, settings.auth)
+        stack.enter_context(announce(Summary.of(where, entrance, pool.pack, addresses), ready_file))
         await (keep_running(postgres) if postgres else asyncio.Event().wait())
 
 
@@ -78,24 +82,28 @@ async def _stop_all(*servers: Listening) -> None:
 async def serve_indexer(overrides: Overrides, ready_file: Path | None = None) -> None:
     """Serve the Indexer alone until told to stop. Raises SetupError, PackUnavailable."""
     settings = read_settings(IndexerSettings, overrides)
+    require_protected(settings.indexer.listen, settings.tls, settings.auth)
     require_dsn(settings.database)
     async with indexer.app.listening(settings) as server:
         await _until_usable(settings.database)
         async with _workers(settings) as pool, indexer.app.serving(settings, pool, server):
             addresses = {"indexer": (settings.indexer, server.running)}
-            with announce(Summary.of(_GIVEN, pool.pack, addresses), ready_file):
+            entrance = described(settings.tls, settings.auth)
+            with announce(Summary.of(_GIVEN, entrance, pool.pack, addresses), ready_file):
                 await asyncio.Event().wait()
 
 
 async def serve_searcher(overrides: Overrides, ready_file: Path | None = None) -> None:
     """Serve the Searcher alone until told to stop. Raises SetupError, PackUnavailable."""
     settings = read_settings(SearcherSettings, overrides)
+    require_protected(settings.searcher.listen, settings.tls, settings.auth)
     require_dsn(settings.database)
     async with searcher.app.listening(settings) as server:
         await _until_usable(settings.database)
         async with _workers(settings) as pool, searcher.app.serving(settings, pool, server):
             addresses = {"searcher": (settings.searcher, server.running)}
-            with announce(Summary.of(_GIVEN, pool.pack, addresses), ready_file):
+            entrance = described(settings.tls, settings.auth)
+            with announce(Summary.of(_GIVEN, entrance, pool.pack, addresses), ready_file):
                 await asyncio.Event().wait()
 
 

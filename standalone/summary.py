@@ -26,9 +26,10 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What runs, where, on what."""
+    """What runs, where, on what. entrance: how callers come in."""
 
     data: str
+    entrance: str
     pack: Pack
     addresses: tuple[Address, ...]
 
@@ -36,12 +37,14 @@ class Summary:
     def of(
         cls,
         data: str,
+        entrance: str,
         pack: Pack,
         servers: Mapping[str, tuple[ServerSettings, RunningServer]],
     ) -> Self:
         """Describe running servers, given by name."""
         return cls(
             data,
+            entrance,
             pack,
             tuple(
                 Address(
@@ -62,6 +65,7 @@ class Summary:
             metrics = f"  (metrics: http://{each.metrics}/metrics)" if each.metrics else ""
             lines.append(f"  {each.server.capitalize():9} {each.grpc}{metrics}")
         lines.append(f"  Data      {self.data}")
+        lines.append(f"  Callers   {self.entrance}")
         pack = self.pack
         lines.append(f"  Engine    {pack.engine}, pack {pack.key}, {pack.dimension} dimensions")
         lines.append(f"  Licence   {pack.licence}")

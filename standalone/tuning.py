@@ -43,6 +43,8 @@ def settings(sockets: Path, logs: Path, memory: int) -> dict[str, str]:
         "dynamic_shared_memory_type": _dynamic_shared_memory(maintenance * MIB),
         "min_wal_size": "256MB",
         "max_wal_size": "2GB",
+        # A file of the log that is used again keeps what it held, templates that were removed too.
+        "wal_recycle": "off",
         "checkpoint_timeout": "15min",
         # A commit waits for all that was logged before it, which building a graph does at once.
         "wal_writer_delay": "10ms",

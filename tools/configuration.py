@@ -31,8 +31,10 @@ copied. A server checks them at start and refuses to start with a wrong one, say
 
 Lists are written as JSON: `FACEPASS_ENGINE__PROVIDERS='["CPUExecutionProvider"]'`.
 
-The `facepass` command and the Python client read two of their own: `FACEPASS_INDEXER_ADDRESS`
-(`localhost:50051` where it is not set) and `FACEPASS_SEARCHER_ADDRESS` (`localhost:50052`).
+The `facepass` command and the Python client read some of their own: `FACEPASS_INDEXER_ADDRESS`
+(`localhost:50051` where it is not set), `FACEPASS_SEARCHER_ADDRESS` (`localhost:50052`), and the
+files `FACEPASS_TOKEN_FILE`, `FACEPASS_CA_FILE`, `FACEPASS_CLIENT_CERTIFICATE` and
+`FACEPASS_CLIENT_KEY` ([security](security.md)).
 """
 ENV_HEAD = """\
 # Every setting of FacePass with its default. Copy this file, and take the `#` off what you change.

@@ -1,4 +1,5 @@
-"""Writes the table of docs/reliability.md from the figures that the tests of faults gave.
+"""Writes the tables of docs/reliability.md and docs/security.md from the figures that the tests of
+faults gave.
 
 usage: python tools/reliability.py FIGURES
 """
@@ -9,21 +10,26 @@ import sys
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).resolve().parents[1] / "docs/reliability.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 START, END = "<!-- figures: written by `make test-chaos` -->", "<!-- end -->"
 
 
 def main(figures: Path) -> None:
-    """Put the newest figure of each fault into the page's table."""
+    """Put the newest figure of each fault into its page's table."""
     newest = {each["fault"]: each for each in map(json.loads, figures.read_text().splitlines())}
-    table = ["| Fault | What was done | What came of it |", "| --- | --- | --- |"]
-    table += [_row(each) for each in newest.values()]
+    for page in sorted({each["page"] for each in newest.values()}):
+        rows = [_row(each) for each in newest.values() if each["page"] == page]
+        _write(DOCS / f"{page}.md", rows)
+
+
+def _write(page: Path, rows: list[str]) -> None:
+    table = ["| Fault | What was done | What came of it |", "| --- | --- | --- |", *rows]
     part = "\n".join([START, "", *table, "", END])
     pattern = re.compile(re.escape(START) + ".*?" + re.escape(END), re.DOTALL)
-    page, replaced = pattern.subn(lambda _: part, PAGE.read_text(), count=1)
+    text, replaced = pattern.subn(lambda _: part, page.read_text(), count=1)
     if not replaced:
-        raise SystemExit(f"{PAGE} has no place for figures")
-    PAGE.write_text(page)
+        raise SystemExit(f"{page} has no place for figures")
+    page.write_text(text)
 
 
 def _row(figure: dict[str, Any]) -> str:

@@ -22,13 +22,16 @@ from facepass.errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
+    PermissionDenied,
     ResourceExhausted,
+    Unauthenticated,
     Unavailable,
     from_status,
 )
 from facepass.options import EventFields, IndexOptions, SearchOptions
 from facepass.photos import Folder, PhotoSource, folder, photo_id_of
 from facepass.probes import ProbeLike, probe
+from facepass.security import Security
 from facepass.sync import Client
 from facepass.version import __version__
 from facepass.window import UploadLimits
@@ -46,10 +49,13 @@ __all__ = [
     "IndexOptions",
     "InvalidArgument",
     "NotFound",
+    "PermissionDenied",
     "PhotoSource",
     "ProbeLike",
     "ResourceExhausted",
     "SearchOptions",
+    "Security",
+    "Unauthenticated",
     "Unavailable",
     "UploadLimits",
     "__version__",

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TypeVar, Unpack
@@ -12,6 +13,7 @@ from google.longrunning import operations_pb2, operations_pb2_grpc
 from google.protobuf import duration_pb2
 
 from facepass import channel
+from facepass.erasing import Sample, erase_request
 from facepass.errors import from_rpc_error, from_status
 from facepass.names import event_id, event_name, photo_name
 from facepass.options import (
@@ -25,8 +27,10 @@ from facepass.options import (
 )
 from facepass.photos import PhotoSource
 from facepass.probes import ProbeLike, face_name, probe
+from facepass.security import Bearer, Security, channel_credentials
 from facepass.upload import Photos, Upload
 from facepass.v1 import (
+    erasures_pb2,
     events_pb2,
     events_pb2_grpc,
     indexer_pb2,
@@ -61,8 +65,8 @@ class AsyncClient:
 
     indexer, searcher: `host:port`; by default FACEPASS_INDEXER_ADDRESS and
     FACEPASS_SEARCHER_ADDRESS, or else localhost:50051 and localhost:50052.
-    credentials: for TLS; none means plain text.
     timeout_s: longest wait for one answer; photo streams have no limit.
+    security: the token, and TLS; see `Security`. With neither, plain text.
 
     Events are given by id or name, photos by event and id. Every method raises `FacePassError`.
     """
@@ -72,11 +76,15 @@ class AsyncClient:
         *,
         indexer: str | None = None,
         searcher: str | None = None,
-        credentials: grpc.ChannelCredentials | None = None,
         timeout_s: float = 60.0,
+        **security: Unpack[Security],
     ) -> None:
-        self._indexing = channel.open_channel(channel.indexer_address(indexer), credentials)
-        self._searching = channel.open_channel(channel.searcher_address(searcher), credentials)
+        addresses = channel.indexer_address(indexer), channel.searcher_address(searcher)
+        credentials = channel_credentials(security)
+        self._bearer = Bearer.of(security, credentials is not None, *addresses)
+        self._indexing, self._searching = (
+            channel.open_channel(address, credentials) for address in addresses
+        )
         self._events = events_pb2_grpc.EventsStub(self._indexing)
         self._indexer = indexer_pb2_grpc.IndexerStub(self._indexing)
         self._operations = operations_pb2_grpc.OperationsStub(self._indexing)
@@ -188,7 +196,7 @@ class AsyncClient:
         answered.
         """
         config = index_config(event, options)
-        upload = Upload(self._indexer, config, photos, limits or UploadLimits())
+        upload = Upload(self._indexer, self._bearer, config, photos, limits or UploadLimits())
         async for result in upload.results():
             yield result
 
@@ -231,10 +239,52 @@ class AsyncClient:
         )
         return await self._call(self._indexer.DeletePhoto, request)
 
-    async def delete_face(self, face: str, *, validate_only: bool = False) -> None:
+    async def delete_face(
+        self, face: str, *, validate_only: bool = False
+    ) -> indexer_pb2.DeleteFaceResponse:
         """Delete one face, given by name; its photo stays."""
         request = indexer_pb2.DeleteFaceRequest(name=face_name(face), validate_only=validate_only)
-        await self._call(self._indexer.DeleteFace, request)
+        return await self._call(self._indexer.DeleteFace, request)
+
+    async def erase_person(
+        self,
+        event: str,
+        sample: Sample,
+        *,
+        face_index: int | None = None,
+        min_similarity: float | None = None,
+        suppress: datetime | timedelta | None = None,
+        validate_only: bool = False,
+    ) -> operations_pb2.Operation:
+        """Erase every face of a person from an event, or only say which would go.
+
+        Returns once no search finds them: an operation with ErasePersonMetadata, whose receipt
+        tells the rest; `wait_operation` waits until no file of the database has them, and then it
+        has ErasePersonResponse. `suppress`: until when, or how long, later photos of the person are
+        not indexed; a template of the person is kept for that.
+        """
+        request = await erase_request(
+            event,
+            sample,
+            face_index=face_index,
+            min_similarity=min_similarity,
+            suppress=suppress,
+            validate_only=validate_only,
+        )
+        return await self._call(self._indexer.ErasePerson, request)
+
+    async def get_erasure(self, name: str) -> erasures_pb2.Erasure:
+        """Read the receipt of an erasure, given by name."""
+        request = erasures_pb2.GetErasureRequest(name=name)
+        return (await self._call(self._indexer.GetErasure, request)).erasure
+
+    async def list_erasures(self, event: str = "") -> AsyncIterator[erasures_pb2.Erasure]:
+        """Iterate over receipts, newest first: all, or those of events of one name."""
+        name = event_name(event) if event else ""
+        request = erasures_pb2.ListErasuresRequest(event=name, page_size=LARGEST_PAGE)
+        async for page in self._pages(self._indexer.ListErasures, request):
+            for erasure in page.erasures:
+                yield erasure
 
     async def search(
         self,
@@ -295,7 +345,7 @@ class AsyncClient:
         request: _Request,
     ) -> _Response:
         try:
-            return await method(request, timeout=self._timeout_s)
+            return await method(request, timeout=self._timeout_s, metadata=self._bearer.metadata())
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
 

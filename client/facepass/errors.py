@@ -45,6 +45,14 @@ class InvalidArgument(FacePassError):
     """A field of the request is malformed; `violations` names it."""
 
 
+class Unauthenticated(FacePassError):
+    """The token is missing, does not count, or has expired (reason TOKEN_EXPIRED)."""
+
+
+class PermissionDenied(FacePassError):
+    """The token does not allow this: a scope is missing, or the event is not one of its."""
+
+
 class NotFound(FacePassError):
     """Nothing has this name."""
 
@@ -75,6 +83,8 @@ class DeadlineExceeded(FacePassError):
 
 _CLASSES: dict[grpc.StatusCode, type[FacePassError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidArgument,
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
     grpc.StatusCode.NOT_FOUND: NotFound,
     grpc.StatusCode.ALREADY_EXISTS: AlreadyExists,
     grpc.StatusCode.FAILED_PRECONDITION: FailedPrecondition,

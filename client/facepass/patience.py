@@ -33,7 +33,7 @@ class Patience:
         self._failures += 1
         # What the server asks for is the least: clients that were told the same come back apart.
         pause_s = (failure.retry_after_s or 0.0) + self._limits.wait_s(self._failures)
-        if not _passes(failure) or now_s + pause_s > self._since_s + self._limits.patience_s:
+        if not self._passes(failure) or now_s + pause_s > self._since_s + self._limits.patience_s:
             raise failure
         log.warning(
             "The upload was interrupted (%s). Photos to send again: %d, in %.1f s.",
@@ -43,13 +43,14 @@ class Patience:
         )
         await asyncio.sleep(pause_s)
 
+    def _passes(self, failure: FacePassError) -> bool:
+        # A server that stops, and a proxy in front of it, cancels the streams that it has.
+        cancelled = failure.code is grpc.StatusCode.CANCELLED
+        # The next connection has a new token, where there is one.
+        expired = failure.reason == "TOKEN_EXPIRED" and self._failures == 1
+        return is_for_now(failure) or cancelled or expired or failure.retry_after_s is not None
+
 
 def is_for_now(failure: FacePassError) -> bool:
     """Whether other photos would fail with the same now, and this one may not later."""
     return isinstance(failure, Unavailable | ResourceExhausted)
-
-
-def _passes(failure: FacePassError) -> bool:
-    # A server that stops, and a proxy in front of it, cancels the streams that it has.
-    cancelled = failure.code is grpc.StatusCode.CANCELLED
-    return is_for_now(failure) or cancelled or failure.retry_after_s is not None

@@ -5,11 +5,10 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from functools import wraps
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
-
-import grpc
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 from facepass.aio import AsyncClient
+from facepass.security import Security
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -50,8 +49,8 @@ class Client:
         *,
         indexer: str | None = None,
         searcher: str | None = None,
-        credentials: grpc.ChannelCredentials | None = None,
         timeout_s: float = 60.0,
+        **security: Unpack[Security],
     ) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
@@ -60,11 +59,13 @@ class Client:
         self._thread.start()
 
         async def connect() -> AsyncClient:
-            return AsyncClient(
-                indexer=indexer, searcher=searcher, credentials=credentials, timeout_s=timeout_s
-            )
+            return AsyncClient(indexer=indexer, searcher=searcher, timeout_s=timeout_s, **security)
 
-        self._client = self._wait_for(connect())
+        try:
+            self._client = self._wait_for(connect())
+        except BaseException:
+            self._stop()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -84,6 +85,9 @@ class Client:
         self._wait_for(self._client.close())
         self._wait_for(self._loop.shutdown_asyncgens())
         self._wait_for(self._loop.shutdown_default_executor())
+        self._stop()
+
+    def _stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -103,6 +107,9 @@ class Client:
     list_photos = _iterating(AsyncClient.list_photos)
     delete_photo = _waiting(AsyncClient.delete_photo)
     delete_face = _waiting(AsyncClient.delete_face)
+    erase_person = _waiting(AsyncClient.erase_person)
+    get_erasure = _waiting(AsyncClient.get_erasure)
+    list_erasures = _iterating(AsyncClient.list_erasures)
     search = _waiting(AsyncClient.search)
     search_page = _waiting(AsyncClient.search_page)
     compare_faces = _waiting(AsyncClient.compare_faces)

@@ -13,6 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 from facepass.errors import FacePassError, Unavailable, from_rpc_error, from_status
 from facepass.patience import Patience, is_for_now
 from facepass.photos import PhotoSource, chunks
+from facepass.security import Bearer
 from facepass.v1 import indexer_pb2, indexer_pb2_grpc, types_pb2
 from facepass.window import Admitted, UploadLimits, Window
 
@@ -34,11 +35,13 @@ class Upload:
     def __init__(
         self,
         stub: "indexer_pb2_grpc.IndexerAsyncStub",
+        bearer: Bearer,
         config: indexer_pb2.IndexPhotosConfig,
         photos: Photos,
         limits: UploadLimits,
     ) -> None:
         self._stub = stub
+        self._bearer = bearer
         self._config = config
         self._photos = photos
         self._limits = limits
@@ -79,7 +82,7 @@ class Upload:
         Raises FacePassError when the server has lost its database or has no room: going on would
         fail every photo.
         """
-        call = self._stub.IndexPhotos()
+        call = self._stub.IndexPhotos(metadata=self._bearer.metadata())
         sent: dict[int, int] = {}
         sender = asyncio.create_task(self._send(call, sent))
         try:

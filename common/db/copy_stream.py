@@ -59,14 +59,16 @@ class TemplateStream:
             self._hand_on(whole)
 
     def _hand_on(self, size: int) -> None:
-        table = np.frombuffer(bytes(self._buffer[:size]), dtype=self._row)
-        del self._buffer[:size]
+        table = np.frombuffer(self._buffer, dtype=self._row, count=size // self._row.itemsize)
         if (table["fields"] != 3).any() or (table["dimension"] != self._dimension).any():
             raise ValueError("the COPY holds other rows than templates of one dimension")
-        self._take(
-            TemplateRows(
-                table["face_no"].astype(np.int32),
-                table["photo_no"].astype(np.int32),
-                table["template"].astype(np.float16),
-            )
+        rows = TemplateRows(
+            table["face_no"].astype(np.int32),
+            table["photo_no"].astype(np.int32),
+            table["template"].astype(np.float16),
         )
+        # Memory that is given back keeps what it held. A view bars the buffer from shrinking.
+        table["template"] = 0
+        del table
+        del self._buffer[:size]
+        self._take(rows)

@@ -77,15 +77,19 @@ class EventFaces:
         Raises SnapshotNeeded where the event is no more as it was, or one of the faces is gone: so
         what was read of it before is of one piece with these.
         """
-        if self._own is None and numbers:
+        key = self._event.name.key
+        faces: dict[int, StoredFace] = {}
+        if not numbers:
+            rows = await self._connection.fetch(SQL["standing"], key)
+        elif self._own is None:
             rows = await self._fetch(self._shared, "faces_with_photos", [numbers])
             faces = {row["face_no"]: face_from_row(row) for row in rows if row["face_no"]}
         else:
             faces = {n: face_from_row(self._known[n]) for n in numbers if n in self._known}
             faces |= await self.by_no([number for number in numbers if number not in faces])
             wanted = list({face.photo_no for face in faces.values()})
-            rows = await self._connection.fetch(SQL["photos_by_no"], self._event.name.key, wanted)
-        photos = {row["photo_no"]: found_photo_from_row(row) for row in rows if row["photo_no"]}
+            rows = await self._connection.fetch(SQL["photos_by_no"], key, wanted)
+        photos = {row["photo_no"]: found_photo_from_row(row) for row in rows if row.get("photo_no")}
         if not rows or standing_from_row(rows[0]) != self._event.standing:
             raise SnapshotNeeded
         found = {
@@ -156,11 +160,11 @@ class EventFaces:
 
     async def delete(self, numbers: Sequence[int]) -> None:
         """Remove faces and any copy of them. The event's row must be locked."""
-        tables = {"face", *(part.table for part in self.parts)}
-        for table in sorted(tables):
-            query = SQL["delete_face"].replace("{faces}", table)
-            key = self._event.name.key
+        key = self._event.name.key
+        if self._own is not None:
+            query = self._own.query("delete_face")
             await self._connection.executemany(query, [(key, number) for number in numbers])
+        await remove_faces(self._connection, key, 0, MAX_FACE_NO, numbers)
 
     async def templates(
         self, start: int, take: Callable[[TemplateRows], None], batch: int = 2048
@@ -221,6 +225,21 @@ class EventFaces:
             *arguments,
         )
         return rows
+
+
+async def remove_faces(
+    connection: asyncpg.Connection,
+    key: int,
+    start: int,
+    end: int,
+    numbers: Sequence[int] | None = None,
+) -> None:
+    """Remove faces numbered from `start` to before `end` from the shared table, of an event whose
+    row is locked; only `numbers` where they are given.
+
+    Marks their pages, so that what they leave there is overwritten.
+    """
+    await connection.execute(SQL["remove_faces"], key, start, end, numbers)
 
 
 def _candidates(

@@ -26,8 +26,17 @@ INSERT INTO pack (key, engine, dimension, min_similarity, confident_similarity, 
 VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (key) DO NOTHING;
 
+-- standing --
+-- $1 event_id. The event as it stands: what tells whether all that was read of it before is of one piece.
+SELECT e.uid, e.version, e.revision, e.relation, e.relation_mark, e.photos_indexed, e.photos_rejected, e.faces,
+       (SELECT coalesce(sum(i.pending), 0)::int FROM ingest i
+         WHERE i.event_id = $1 AND i.heartbeat > now() - interval '15 seconds') AS photos_pending
+  FROM event e
+ WHERE e.event_id = $1 AND (e.expire_time IS NULL OR e.expire_time > now());
+
 -- photos_by_no --
--- $1 event_id, $2 photo numbers. Each with the event as it stands, which has a row of its own where there is no photo.
+-- $1 event_id, $2 photo numbers. Each with the event as in `standing`, which has a row of its own where there is no
+-- photo.
 SELECT e.uid, e.version, e.revision, e.relation, e.relation_mark, e.photos_indexed, e.photos_rejected, e.faces,
        (SELECT coalesce(sum(i.pending), 0)::int FROM ingest i
          WHERE i.event_id = $1 AND i.heartbeat > now() - interval '15 seconds') AS photos_pending,
@@ -119,8 +128,12 @@ SELECT face_no, photo_no, embedding
 SELECT face_no FROM tombstone WHERE event_id = $1 AND version > $2;
 
 -- delete_face --
--- $1 event_id, $2 face number.
+-- Of an own relation. $1 event_id, $2 face number.
 DELETE FROM {faces} WHERE event_id = $1 AND face_no = $2;
+
+-- remove_faces --
+-- $1 event_id, $2 first face number, $3 face number to end before, $4 face numbers or NULL for all of these.
+SELECT remove_faces($1, $2, $3, $4);
 
 -- sign_of_life --
 -- No parameters.

@@ -13,7 +13,7 @@ from common.metrics import Metrics
 _SHORTEST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
 _UNKNOWN_S = 1.0
 """How long a call takes, until some have told."""
-_PER_WORKER, _LEAST_CALLS = 4, 16
+_PER_WORKER, _LEAST_CALLS = 4, 12
 
 
 def calls_for(workers: int) -> int:

@@ -1,5 +1,5 @@
-"""The one server interceptor: admission, request id, errors as statuses, a log line and metrics for
-each call."""
+"""The one server interceptor: who calls, admission, request id, errors as statuses, a log line,
+metrics and an entry in the audit for each call."""
 
 import asyncio
 import logging
@@ -12,25 +12,34 @@ from uuid import uuid4
 import grpc
 from google.protobuf.message import DecodeError
 
+from common.audit.line import Decision, Entry
+from common.audit.log import AuditLog
+from common.audit.note import Note, note
+from common.auth.tokens import Grant
 from common.errors import (
+    AuditUnavailable,
     CallerIdle,
     DeadlinePassed,
     FacePassError,
     InvalidArgument,
     Overloaded,
+    Unauthenticated,
 )
 from common.logs import request_id
 from common.metrics import Metrics
+from common.rpc.access import Access
 from common.rpc.admission import Admission, Gate
 from common.rpc.door import Door
+from common.rpc.events_of import events_of
 from common.rpc.status import code_of, grpc_status_of
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 A = TypeVar("A")
 REQUEST_ID_KEY = "x-request-id"
 _QUIET = ("/grpc.health.", "/grpc.reflection.")
-_REFUSALS = (Overloaded, DeadlinePassed, CallerIdle)
+_REFUSALS = (AuditUnavailable, Overloaded, DeadlinePassed, CallerIdle)
 """Counted apart; in the log only where it is verbose: under overload there are many of them."""
+_DENIED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 log = logging.getLogger(__name__)
 
 
@@ -41,13 +50,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     takes no place from others.
     """
 
-    def __init__(self, metrics: Metrics, door: Door, idle_timeout_s: float) -> None:
+    def __init__(self, metrics: Metrics, access: Access, door: Door, idle_timeout_s: float) -> None:
         """idle_timeout_s: longest wait for a request, and for a caller to read an answer."""
         self._metrics = metrics
+        self._access = access
         self._door = door
         self._idle_timeout_s = idle_timeout_s
         self.admission: Admission | None = None
-        """Must be there before the door is opened."""
+        self.audit: AuditLog | None = None
+        """Both must be there before the door is opened."""
         self._handlers: dict[str, Any] = {}
 
     async def intercept_service(
@@ -61,12 +72,22 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return refusing
         if method not in self._handlers:
             handler = await continuation(handler_call_details)
-            if handler is None or method.startswith(_QUIET):
-                return handler
+            if handler is None:
+                return None
+            if method.startswith(_QUIET):
+                return await self._quiet(handler, handler_call_details)
             assert self.admission is not None
             wrap = self._stream if handler.request_streaming else self._single
             self._handlers[method] = wrap(handler, method, self.admission.gate(method))
         return self._handlers[method]
+
+    async def _quiet(self, handler: Any, call: grpc.HandlerCallDetails) -> Any:
+        """Health and reflection: no place is needed, at most a token of any scope."""
+        try:
+            await self._access.check_token(call.method, call.invocation_metadata)
+        except Unauthenticated as error:
+            return _refusing(error)
+        return handler
 
     def _single(self, handler: Any, method: str, gate: Gate) -> Any:
         """A unary call; to gRPC, a stream of requests of which one is read once we want it."""
@@ -74,12 +95,18 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def guarded(requests: AsyncIterator[bytes], context: Context) -> Any:
             with self._observed(method, gate, context) as call:
                 try:
-                    gate.check()
-                    received = await self._first(requests)
-                    with gate.admitted():
-                        request = _parsed(received, handler.request_deserializer)
-                        _check_deadline(context)
-                        return await handler.unary_unary(request, context)
+                    grant = await self._grant(context)
+                    call.subject = grant.caller.subject
+                    with self._access.entered(method, grant) as entry:
+                        gate.check()
+                        call.promise()
+                        received = await self._first(requests)
+                        with gate.admitted():
+                            request = _parsed(received, handler.request_deserializer)
+                            call.note.events = events_of(request)
+                            entry.check(request)
+                            _check_deadline(context)
+                            return await handler.unary_unary(request, context)
                 except Exception as error:
                     await call.fail(error)
 
@@ -91,19 +118,32 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def guarded(requests: AsyncIterator[Any], context: Context) -> None:
             with self._observed(method, gate, context) as call:
                 try:
-                    gate.check()
-                    first = await self._first(requests)
-                    with gate.admitted():
-                        answers = handler.stream_stream(_chain(first, requests), context)
-                        async with aclosing(answers):
-                            async for answer in answers:
-                                await self._write(context, answer)
+                    grant = await self._grant(context)
+                    call.subject = grant.caller.subject
+                    with self._access.entered(method, grant) as entry:
+                        gate.check()
+                        call.promise()
+                        first = await self._first(requests)
+                        if first is not None:
+                            call.note.events = events_of(first)
+                            entry.check(first)
+                        with gate.admitted():
+                            rest = entry.until_expired(requests)
+                            answers = handler.stream_stream(_chain(first, rest), context)
+                            async with aclosing(answers):
+                                async for answer in answers:
+                                    await self._write(context, answer)
+                        entry.check_cut()
                 except Exception as error:
                     await call.fail(error)
 
         return grpc.stream_stream_rpc_method_handler(
             guarded, handler.request_deserializer, handler.response_serializer
         )
+
+    async def _grant(self, context: Context) -> Grant:
+        """Raises Unauthenticated."""
+        return await self._access.grant(context.invocation_metadata(), context.auth_context)
 
     async def _first(self, requests: AsyncIterator[A]) -> A | None:
         """The first request; None where there is none. Raises CallerIdle."""
@@ -123,7 +163,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     @contextmanager
     def _observed(self, method: str, gate: Gate, context: Context) -> Iterator["_Call"]:
-        call = _Call(context, gate.name, self._metrics)
+        assert self.audit is not None
+        call = _Call(context, gate.name, self._metrics, self.audit)
+        noting = note.set(call.note)
         token = request_id.set(_request_id(context))
         started = time.perf_counter()
         self._metrics.rpcs_in_flight.labels(method).inc()
@@ -140,27 +182,62 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             if not call.refused:
                 self._metrics.rpc_seconds.labels(method).observe(elapsed_s)
             self._metrics.rpcs.labels(method, call.code.name).inc()
-            # The answer goes first: its caller waits, the log does not.
-            asyncio.get_running_loop().call_soon(call.log, method, elapsed_s)
+            # The answer goes first: its caller waits, the log and the audit do not.
+            asyncio.get_running_loop().call_soon(call.end, method, elapsed_s)
             request_id.reset(token)
+            note.reset(noting)
 
 
 class _Call:
     """One call while it is served."""
 
-    def __init__(self, context: Context, limit: str, metrics: Metrics) -> None:
+    def __init__(self, context: Context, limit: str, metrics: Metrics, audit: AuditLog) -> None:
         self._context = context
         self._limit = limit
         self._metrics = metrics
+        self._audit = audit
+        self._promised = False
+        self._over = ""
+        self.note = Note()
         self.code = grpc.StatusCode.OK
         self.reason = ""
         self.refused = False
+        self._why = ""
+        self.subject = ""
 
-    def log(self, method: str, elapsed_s: float) -> None:
-        """Write the call's line."""
+    def promise(self) -> None:
+        """Make sure that the audit will take the call's entry. Raises AuditUnavailable."""
+        self._audit.promise()
+        self._promised = True
+
+    def end(self, method: str, elapsed_s: float) -> None:
+        """Write the call's line, and its entry in the audit. Runs in the call's own context."""
+        self._log(method, elapsed_s)
+        self._audit.keep(self._entry(method), promised=self._promised)
+
+    def _entry(self, method: str) -> Entry:
+        denied = self.code in _DENIED
+        refused = Decision.REFUSED if self.refused else Decision.ALLOWED
+        return Entry(
+            time=time.time(),
+            subject=self.subject,
+            method=method.removeprefix("/"),
+            events=self.note.events,
+            decision=Decision.DENIED if denied else refused,
+            code=self.code.name,
+            reason=self.reason,
+            limit=self._over,
+            counts=self.note.counts,
+            request_id=request_id.get(),
+            peer=self._context.peer() if self._audit.tells_peer else "",
+        )
+
+    def _log(self, method: str, elapsed_s: float) -> None:
         code = self.code.name
         ms = round(elapsed_s * 1000, 2)
         fields = {"method": method, "code": code, "reason": self.reason, "ms": ms}
+        if self._why:
+            fields["why"] = self._why
         level = logging.DEBUG if self.refused else logging.INFO
         log.log(level, "%s %s", method, code, extra={"action": "rpc", **fields})
 
@@ -172,13 +249,23 @@ class _Call:
         self.code = code_of(error)
         if isinstance(error, FacePassError):
             self.reason = error.reason
+            if isinstance(error, Unauthenticated):
+                self._why = error.why
             if isinstance(error, _REFUSALS):
                 self.refused = True
-                reason = error.metadata.get("limit", error.reason)
-                self._metrics.refusals.labels(self._limit, reason).inc()
+                self._over = error.metadata.get("limit", "")
+                self._metrics.refusals.labels(self._limit, self._over or error.reason).inc()
         else:
             log.error("unexpected error", extra={"action": "unexpected_error"}, exc_info=error)
         await self._context.abort_with_status(grpc_status_of(error))
+
+
+def _refusing(error: Unauthenticated) -> Any:
+    async def refuse(_: object, context: Context) -> None:
+        log.info("refused", extra={"action": "unauthenticated", "why": error.why})
+        await context.abort_with_status(grpc_status_of(error))
+
+    return grpc.stream_stream_rpc_method_handler(refuse, None, None)
 
 
 def _parsed(received: bytes | None, parse: Callable[[bytes], Any]) -> Any:

@@ -11,11 +11,13 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from common.audit.log import AuditLog
 from common.config import MIB, ServerSettings
 from common.errors import SetupError
 from common.metrics import Metrics, metrics_endpoint
 from common.rpc.admission import Admission
 from common.rpc.door import Door
+from common.rpc.entrance import Entrance
 from common.rpc.interceptor import CallInterceptor
 
 log = logging.getLogger(__name__)
@@ -80,7 +82,7 @@ class Listening:
 
     @asynccontextmanager
     async def serving(
-        self, servicers: Mapping[str, object], admission: Admission
+        self, servicers: Mapping[str, object], admission: Admission, audit: AuditLog
     ) -> AsyncIterator[None]:
         """Serve for as long as the context lasts; on leaving, `stop`.
 
@@ -89,6 +91,7 @@ class Listening:
         for name, later in self._servicers.items():
             later.servicer = servicers[name]
         self._interceptor.admission = admission
+        self._interceptor.audit = audit
         self.door.open()
         self._open = True
         await self.set_ready(True)
@@ -131,14 +134,19 @@ class Listening:
 
 @asynccontextmanager
 async def listening(
-    settings: ServerSettings, metrics: Metrics, services: Services, *, max_request_bytes: int
+    settings: ServerSettings,
+    metrics: Metrics,
+    entrance: Entrance,
+    services: Services,
+    *,
+    max_request_bytes: int,
 ) -> AsyncIterator[Listening]:
     """Listen for as long as the context lasts; calls are refused but inside `Listening.serving`.
 
     Raises SetupError when an address cannot be used.
     """
     door = Door()
-    interceptor = CallInterceptor(metrics, door, settings.idle_timeout_s)
+    interceptor = CallInterceptor(metrics, entrance.access, door, settings.idle_timeout_s)
     server = grpc.aio.server(
         interceptors=[interceptor], options=_options(settings, max_request_bytes)
     )
@@ -150,7 +158,7 @@ async def listening(
     names = [*services, health.SERVICE_NAME, reflection.SERVICE_NAME]
     reflection.enable_server_reflection(names, server)
     try:
-        port = server.add_insecure_port(settings.listen)
+        port = entrance.open(server)
     except RuntimeError as error:
         raise SetupError(
             f"cannot listen on {settings.listen}: taken, or not an address of this machine"

@@ -13,7 +13,9 @@ from common import errors
 
 DOMAIN = "facepass"
 _PUSHBACK = "grpc-retry-pushback-ms"
-"""Trailer that has gRPC's own clients wait before they try again."""
+"""Trailer that has gRPC's own clients wait before they try again, or not try at all where negative:
+they would keep a call that has no deadline waiting for hours."""
+_LONGEST_PUSHBACK_S = 10.0
 
 STATUS: Mapping[type[BaseException], grpc.StatusCode] = {
     errors.InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
@@ -26,10 +28,13 @@ STATUS: Mapping[type[BaseException], grpc.StatusCode] = {
     errors.PackMismatch: grpc.StatusCode.FAILED_PRECONDITION,
     errors.OperationNotDone: grpc.StatusCode.FAILED_PRECONDITION,
     errors.OperationCancelled: grpc.StatusCode.CANCELLED,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.OutOfSpace: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.CallerIdle: grpc.StatusCode.UNAVAILABLE,
+    errors.AuditUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.DatabaseUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.Starting: grpc.StatusCode.UNAVAILABLE,
     errors.ShuttingDown: grpc.StatusCode.UNAVAILABLE,
@@ -59,6 +64,11 @@ def status_of(error: BaseException) -> status_pb2.Status:
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     if isinstance(error, errors.Overloaded):
         details.append(_retry_info(error.retry_after_s))
+    if isinstance(error, errors.QuotaExceeded):
+        exceeded = error_details_pb2.QuotaFailure.Violation(
+            subject=error.metadata["limit"], description=error.message
+        )
+        details.append(error_details_pb2.QuotaFailure(violations=[exceeded]))
     return status_pb2.Status(
         code=code_of(error).value[0], message=error.message, details=[_pack(d) for d in details]
     )
@@ -68,8 +78,9 @@ def grpc_status_of(error: BaseException) -> grpc.Status:
     """The error as what `context.abort_with_status` takes."""
     status: grpc.Status = rpc_status.to_status(status_of(error))
     if isinstance(error, errors.Overloaded):
-        pushback = (_PUSHBACK, str(round(error.retry_after_s * 1000)))
-        trailers = (*status.trailing_metadata, pushback)
+        wait_s = error.retry_after_s
+        pushback_ms = round(wait_s * 1000) if wait_s <= _LONGEST_PUSHBACK_S else -1
+        trailers = (*status.trailing_metadata, (_PUSHBACK, str(pushback_ms)))
         status = status._replace(trailing_metadata=trailers)  # type: ignore[attr-defined]
     return status
 

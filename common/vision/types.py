@@ -29,6 +29,7 @@ class FaceReason(Enum):
     HIGH_BRIGHTNESS = "HIGH_BRIGHTNESS"
     EXCEEDS_MAX_FACES = "EXCEEDS_MAX_FACES"
     NOT_CHOSEN = "NOT_CHOSEN"
+    SUPPRESSED = "SUPPRESSED"
 
 
 class QualityFilter(Enum):

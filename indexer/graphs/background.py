@@ -6,8 +6,13 @@ from uuid import uuid4
 
 from common.db.events import EventReader
 from common.db.opening import open_database
+from common.db.searchers import STALE_S
 from common.metrics import Metrics
 from indexer.config import IndexerSettings
+from indexer.erasure.event_removal_repository import ExpiredEvents
+from indexer.erasure.receipt_repository import ReceiptRepository
+from indexer.erasure.residue_repository import ResidueRepository
+from indexer.erasure.upkeep import Upkeep
 from indexer.graphs.curator import Curator, Pace
 from indexer.graphs.curator_repository import CuratorRepository
 from indexer.graphs.drop_repository import RelationDrops
@@ -18,7 +23,7 @@ from indexer.graphs.recall import RecallWatch
 from indexer.graphs.recall_repository import RecallRepository
 from indexer.graphs.relation_repository import RelationRepository
 
-_CONNECTIONS = 3
+_CONNECTIONS = 4
 
 
 @asynccontextmanager
@@ -39,5 +44,14 @@ async def in_the_background(
         )
         curator = Curator(repository, queue, steps, promotion, metrics, pace)
         housekeeping = Housekeeping(repository, drops, queue, recall, promotion, metrics)
-        async with housekeeping.working(), curator.working():
+        upkeep = Upkeep(
+            ExpiredEvents(database, reader),
+            ReceiptRepository(database, STALE_S),
+            ResidueRepository(database),
+            drops,
+            settings.retention,
+            settings.erasure,
+            metrics,
+        )
+        async with housekeeping.working(), upkeep.working(), curator.working():
             yield curator

@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from common.auth.caller import caller
 from common.db.pool import Database
 from common.db.sql import load_queries
 from common.event import Event
@@ -52,14 +53,17 @@ class OperationRepository:
             return row is not None
 
     async def get(self, operation_id: UUID) -> Operation | None:
+        """None for one of an event that is none of the caller's, too."""
         async with self._database.transaction() as connection:
-            row = await connection.fetchrow(SQL["operation"], operation_id)
+            events = caller.get().events
+            row = await connection.fetchrow(SQL["operations"], operation_id, None, 1, events)
             return None if row is None else _operation(row)
 
     async def list(self, after: UUID | None, limit: int) -> list[Operation]:
-        """Operations by id, from the one after `after`."""
+        """Operations of the caller's events by id, from the one after `after`."""
         async with self._database.transaction() as connection:
-            rows = await connection.fetch(SQL["list_operations"], after, limit)
+            events = caller.get().events
+            rows = await connection.fetch(SQL["operations"], None, after, limit, events)
             return [_operation(row) for row in rows]
 
     async def delete(self, operation_id: UUID) -> None:

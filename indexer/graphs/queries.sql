@@ -36,16 +36,21 @@ SELECT due.*
 ON CONFLICT (event_id) WHERE NOT done DO NOTHING
 RETURNING event;
 
--- operation --
--- $1 operation_id.
-SELECT * FROM operation WHERE operation_id = $1;
-
--- list_operations --
--- $1 operation_id after which the page starts or NULL, $2 limit.
-SELECT * FROM operation
- WHERE $1::uuid IS NULL OR operation_id > $1
- ORDER BY operation_id
- LIMIT $2;
+-- operations --
+-- $1 operation_id or NULL, $2 operation_id after which the page starts or NULL, $3 limit, $4 names of events, or
+-- beginnings that end in *. What is open for an event that has expired has ended, as for one that was deleted.
+SELECT o.operation_id, o.event, o.uid, o.faces_done, o.faces_total, o.create_time,
+       CASE WHEN gone THEN 'DONE' ELSE o.phase END AS phase, o.done OR gone AS done,
+       CASE WHEN gone THEN 'EVENT_NOT_FOUND' ELSE o.error_reason END AS error_reason,
+       CASE WHEN gone THEN 'the event was deleted' ELSE o.error_message END AS error_message,
+       CASE WHEN gone THEN e.expire_time ELSE o.end_time END AS end_time
+  FROM operation o
+  LEFT JOIN event e ON e.event_id = o.event_id AND e.uid = o.uid
+ CROSS JOIN LATERAL (SELECT NOT o.done AND coalesce(e.expire_time <= now(), false) AS gone) AS expired
+ WHERE ($1::uuid IS NULL OR o.operation_id = $1) AND ($2::uuid IS NULL OR o.operation_id > $2)
+   AND o.event LIKE ANY (ARRAY(SELECT replace(pattern, '*', '%') FROM unnest($4::text[]) AS pattern))
+ ORDER BY o.operation_id
+ LIMIT $3;
 
 -- delete_operation --
 -- $1 operation_id.
@@ -177,10 +182,6 @@ SELECT face_no FROM face
  ORDER BY face_no
  LIMIT 1;
 
--- delete_copies --
--- $1 event_id, $2 pack_id, $3 first face number, $4 face number to end before.
-DELETE FROM face WHERE event_id = $1 AND pack_id = $2 AND face_no >= $3 AND face_no < $4;
-
 -- relations_to_drop --
 -- $1 event_id or NULL for all, $2 limit. Any order, so that those that cannot be dropped yet do not stand before others.
 SELECT relation FROM relation
@@ -224,9 +225,15 @@ SELECT event_id, name, uid FROM event WHERE event_id = ANY ($1::bigint[]);
 -- $1 faces from which an event has a graph, $2 seconds of quiet, $3 share and $4 number of new faces to be folded in.
 SELECT event_id, name, uid FROM event
  WHERE pack_id IS NOT NULL AND (expire_time IS NULL OR expire_time > now())
-   AND face_time <= now() - make_interval(secs => $2)
-   AND CASE WHEN relation IS NULL THEN faces >= $1
-            ELSE faces < $1 / 2.0 OR next_face_no - relation_mark > greatest($3 * relation_faces, $4) END;
+   AND (face_time <= now() - make_interval(secs => $2)
+        AND CASE WHEN relation IS NULL THEN faces >= $1
+                 ELSE faces < $1 / 2.0 OR next_face_no - relation_mark > greatest($3 * relation_faces, $4) END
+        -- What was removed from a graph is in its files until it is built anew.
+        OR EXISTS (SELECT FROM erasure x
+                    WHERE x.event_id = event.event_id AND x.physical_time IS NULL AND x.wiped_lsn IS NULL
+                      AND event.relation = ANY (x.relations)
+                      AND (face_time <= now() - make_interval(secs => $2)
+                           OR x.create_time <= now() - make_interval(secs => 10 * $2::float8))));
 
 -- promoted_after --
 -- $1 event_id. The next event with a graph.

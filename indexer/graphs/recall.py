@@ -28,7 +28,7 @@ class RecallWatch:
         self._metrics = metrics
         metrics.index_recall_target.set(target_recall)
         self._target = target_recall
-        self._aim = (1 + target_recall) / 2
+        self._aim = 1 - (1 - target_recall) / 5
         """What is aimed at where something must be chosen: the probes are a sample, and others
         may find less."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from common.db.events import EventReader
-from common.db.faces import EventFaces
+from common.db.faces import EventFaces, remove_faces
 from common.db.pool import Database
 from common.db.sql import load_queries
 from common.errors import DatabaseUnavailable, EventNotFound, OutOfSpace
@@ -174,7 +174,7 @@ class RelationRepository:
                 )
                 return None
             end = min(first + count, mark)
-            await connection.execute(SQL["delete_copies"], *arguments, first, end)
+            await remove_faces(connection, event.name.key, first, end)
             return int(end)
 
     async def restore(self, claim: Claim, event: Event, start: int, count: int) -> None:

@@ -8,7 +8,7 @@ from indexer.config import IndexerSettings
 from searcher.config import SearcherSettings
 from standalone.config import read_settings, unknown_variables
 from standalone.data_dir import DataDir
-from standalone.doctor import database, engine, machine
+from standalone.doctor import database, engine, machine, security
 from standalone.doctor.finding import Finding, Level, as_json, as_text, fail, warn
 
 __all__ = ["Finding", "Level", "as_json", "as_text", "examine"]
@@ -30,6 +30,9 @@ def examine(data_dir: Path) -> list[Finding]:
         engine.check_engine(index.engine),
         engine.check_crew(index.engine),
         *machine.check_addresses({"indexer": index.indexer, "searcher": search.searcher}),
+        *security.check_security(
+            [index.indexer.listen, search.searcher.listen], index.tls, index.auth
+        ),
         *_data(index, data_dir),
     ]
 

@@ -207,18 +207,20 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     assert Path(where.stdout.strip()).is_relative_to(folder), "not the checkout's"
     (folder / "cache").mkdir()
     quiet = {name: text for name, text in os.environ.items() if not name.startswith("FACEPASS_")}
-    ports = free_ports(4)
-    names = ("INDEXER__LISTEN", "INDEXER__METRICS_LISTEN")
-    names += ("SEARCHER__LISTEN", "SEARCHER__METRICS_LISTEN")
-    listen = {
-        f"FACEPASS_{name}": f"0.0.0.0:{port}" for name, port in zip(names, ports, strict=True)
-    }
+    names = [
+        f"FACEPASS_{server}__{what}"
+        for server in ("INDEXER", "SEARCHER")
+        for what in ("LISTEN", "METRICS_LISTEN")
+    ]
+    listen = {name: f"0.0.0.0:{port}" for name, port in zip(names, free_ports(4), strict=True)}
     environment = {
         **quiet,
         **listen,
         "FACEPASS_ENGINE__KIND": "fake",
         "FACEPASS_ENGINE__WORKERS": "1",
         "FACEPASS_ENGINE__CACHE_DIR": str(folder / "cache"),
+        "FACEPASS_TLS__INSECURE": "true",
+        "FACEPASS_AUTH__NONE": "true",
     }
     return Installed(folder, environment)
 

@@ -51,11 +51,12 @@ def figure() -> Callable[..., None]:
     """Call it once a fault, as its test ends: `figure("postgres-killed", done="...", kills=100)`.
 
     `done` says in a sentence what was done, the others what came of it, in the order to be told.
+    page: which of docs/ has it in its table.
     """
     out = os.environ.get("FACEPASS_TEST_FIGURES")
 
-    def tell(fault: str, *, done: str, **counts: Told) -> None:
-        line = json.dumps({"fault": fault, "done": done, "counts": counts})
+    def tell(fault: str, *, done: str, page: str = "reliability", **counts: Told) -> None:
+        line = json.dumps({"fault": fault, "done": done, "page": page, "counts": counts})
         print(line)
         if out:
             with Path(out).open("a") as file:

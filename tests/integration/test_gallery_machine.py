@@ -118,7 +118,7 @@ class Machine(RuleBasedStateMachine):
         known = self._model.get(name, {}).pop(photo, None)
         delete = self._world.photos.delete_photo(name.photo(photo), validate_only=False)
         if known is not None:
-            assert self.run(delete) == len(known.faces)
+            assert self.run(delete).faces == len(known.faces)
         else:
             with pytest.raises((PhotoNotFound, EventNotFound)):
                 self.run(delete)
@@ -140,7 +140,12 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def evict(self) -> None:
-        self._world.hot.evict()
+
+        async def evict() -> None:
+            self._world.hot.evict("memory")
+            await self._world.hot.wiped()
+
+        self.run(evict())
 
     @rule(sure=st.integers(0, 3))
     def restart_searcher(self, sure: int) -> None:

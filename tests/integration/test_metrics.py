@@ -16,8 +16,8 @@ from common.vision.fake.photos import fake_photo
 OPERATIONS = Path(__file__).resolve().parents[2] / "docs/operations.md"
 ROW = re.compile(r"^\| `(facepass_\w+)(?:\{([\w,]+)\})?` \| (\w+) \| (.+?) \|$", re.MULTILINE)
 BOUNDED = {
-    "code", "le", "lane", "limit", "method", "model", "outcome", "phase", "reason", "result",
-    "source", "stage", "state", "tier", "usable",
+    "code", "kind", "le", "lane", "limit", "method", "model", "outcome", "phase", "quota", "reason",
+    "result", "sink", "source", "stage", "state", "tier", "usable",
 }  # fmt: skip
 """Labels whose values are named in the code. Anything that a caller chooses has no place here."""
 ABOUT = {"facepass_build_info", "facepass_engine_info"}

@@ -61,6 +61,7 @@ SHARED: dict[str, list[object]] = {
 QUERIES: dict[str, dict[str, list[Any]]] = {
     "common.db": {
         "event_by_id": [EVENT],
+        "standing": [EVENT],
         "photos_by_no": [EVENT, [1, 2, 3]],
         "tombstones": [EVENT, 29],
     },

@@ -311,7 +311,7 @@ async def test_an_empty_event_answers_with_nothing(servers: Any) -> None:
 
 
 async def test_searches_at_once_all_get_their_own_answer(gala: Any) -> None:
-    people = [ALICE, BOB] * 8
+    people = [ALICE, BOB] * 6
     answers = await asyncio.gather(*(search(gala, selfie(person)) for person in people))
     for person, answer in zip(people, answers, strict=True):
         assert len(answer.matches) == (3 if person == ALICE else 2)

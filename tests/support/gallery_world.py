@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.calibration import Calibration
-from common.config import ImageLimits
+from common.config import ImageLimits, QuotaSettings
 from common.db.events import EventReader, PackRegistry
 from common.db.opening import open_database
 from common.db.pool import Connection, Database
@@ -21,6 +21,9 @@ from common.event import StoredPack
 from common.metrics import Metrics
 from common.names import EventName
 from common.photo import FoundPhoto, PhotoInfo, StoredFace
+from common.quotas.buckets import MemoryBuckets
+from common.quotas.people import PeopleBudget
+from common.quotas.quotas import Quotas
 from common.vision.types import Analysis, Box, Detection, Face, Pack, Quality
 from indexer.config import PromotionSettings
 from indexer.event_repository import EventRepository
@@ -167,9 +170,12 @@ class World:
         exact: bool, page_size: int,
     ) -> tuple[list[Expected], Source]:  # fmt: skip
         """Every page of a search, put together."""
-        probes = ProbeReader(self._vision, SearcherServerSettings(), ImageLimits())
+        metrics = Metrics()
+        quotas = Quotas(QuotaSettings(), MemoryBuckets(), metrics)
+        people = PeopleBudget(0, metrics)
+        probes = ProbeReader(self._vision, SearcherServerSettings(), ImageLimits(), quotas)
         galleries = self.hot if hot else self.cold
-        search = Search(self.database, self.reader, probes, PACK, galleries, tell, Metrics())
+        search = Search(self.database, self.reader, probes, PACK, galleries, tell, people, metrics)
         found: list[Expected] = []
         after: After | None = None
         while True:

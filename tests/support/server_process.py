@@ -15,8 +15,8 @@ from patience import PATIENCE_S
 
 
 class ServerProcess:
-    """command: `standalone` or `indexer`. folder: for its log and ready file. variables: settings,
-    without their prefix."""
+    """command: `standalone`, `indexer` or `searcher`. folder: for its log and ready file.
+    variables: settings, without their prefix."""
 
     def __init__(
         self, command: str, folder: Path, *arguments: str, variables: Mapping[str, str]
@@ -25,8 +25,10 @@ class ServerProcess:
         self._folder = folder
         self._folder.mkdir(exist_ok=True)
         self._runs: list[Started] = []
-        listen = [f"--indexer-listen={self.indexer}", "--indexer-metrics-listen="]
-        if command == "standalone":
+        listen = []
+        if command != "searcher":
+            listen += [f"--indexer-listen={self.indexer}", "--indexer-metrics-listen="]
+        if command != "indexer":
             listen += [f"--searcher-listen={self.searcher}", "--searcher-metrics-listen="]
         self._command = [sys.executable, "-m", "standalone", command, *listen, *arguments]
         values = {"ENGINE__KIND": "fake", "ENGINE__WORKERS": "1", **variables}
@@ -81,6 +83,10 @@ class Started:
     def exit_code(self) -> int | None:
         """None while it runs."""
         return self._process.poll()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def kill(self) -> list[psutil.Process]:
         """Kill it, and it alone; returns its workers, which have to notice."""

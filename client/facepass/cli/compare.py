@@ -5,7 +5,7 @@ import argparse
 from facepass import Client
 from facepass.cli import words
 from facepass.cli.output import note, print_json, say
-from facepass.cli.probe import face_or_file
+from facepass.cli.probe import face_name_or_file
 from facepass.cli.subcommands import Subcommands
 from facepass.v1 import searcher_pb2
 
@@ -31,7 +31,7 @@ def register(commands: Subcommands, shared: argparse.ArgumentParser) -> None:
 
 def run(client: Client, args: argparse.Namespace) -> int:
     """Compare and say how sure it is."""
-    answer = client.compare_faces(face_or_file(args.left), face_or_file(args.right))
+    answer = client.compare_faces(face_name_or_file(args.left), face_name_or_file(args.right))
     if args.json:
         print_json(answer)
         return 0

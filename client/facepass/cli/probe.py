@@ -7,7 +7,7 @@ from facepass.probes import face_name
 from facepass.v1 import searcher_pb2
 
 
-def face_or_file(text: str) -> ProbeLike:
+def face_name_or_file(text: str) -> str | Path:
     """Take `events/.../faces/...` for an indexed face, anything else for a file."""
     try:
         return face_name(text)

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 from facepass import Client, ProbeLike
 from facepass.cli import values, words
 from facepass.cli.output import note, print_json, say
-from facepass.cli.probe import face_or_file, with_face_index
+from facepass.cli.probe import face_name_or_file, with_face_index
 from facepass.cli.subcommands import Subcommands
 from facepass.names import event_id, event_name, photo_id
 from facepass.report import FoundPhoto, GuestReport, counted, coverage_line, render
@@ -97,7 +97,7 @@ def _probes(args: argparse.Namespace) -> tuple[list[str], list[ProbeLike]]:
     if bool(args.selfies) == bool(args.face):
         raise ValueError("give a SELFIE or --face NAME")
     if args.face:
-        return [args.face], [face_or_file(args.face)]
+        return [args.face], [face_name_or_file(args.face)]
     if args.face_index is not None and len(args.selfies) > 1:
         raise ValueError("--face-index goes with one SELFIE")
     probes = [with_face_index(selfie, args.face_index) for selfie in args.selfies]

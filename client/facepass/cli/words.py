@@ -25,6 +25,7 @@ _FACE = {
     types_pb2.FACE_REASON_HIGH_BRIGHTNESS: "too bright",
     types_pb2.FACE_REASON_EXCEEDS_MAX_FACES: "more faces than are indexed of one photo",
     types_pb2.FACE_REASON_NOT_CHOSEN: "another face was chosen",
+    types_pb2.FACE_REASON_SUPPRESSED: "erased, and to be left out",
 }
 _TIERS = {
     searcher_pb2.MATCH_TIER_CONFIDENT: "confident",

@@ -174,9 +174,11 @@ class DeleteEventRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., etag: _Optional[str] = ..., validate_only: _Optional[bool] = ...) -> None: ...
 
 class DeleteEventResponse(_message.Message):
-    __slots__ = ("photos", "faces")
+    __slots__ = ("photos", "faces", "erasure")
     PHOTOS_FIELD_NUMBER: _ClassVar[int]
     FACES_FIELD_NUMBER: _ClassVar[int]
+    ERASURE_FIELD_NUMBER: _ClassVar[int]
     photos: int
     faces: int
-    def __init__(self, photos: _Optional[int] = ..., faces: _Optional[int] = ...) -> None: ...
+    erasure: str
+    def __init__(self, photos: _Optional[int] = ..., faces: _Optional[int] = ..., erasure: _Optional[str] = ...) -> None: ...

@@ -105,8 +105,8 @@ class EventsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteEvent(self, request, context):
-        """Deletes an event with all its photos, faces and templates; none of them can be found once this has
-        answered. NOT_FOUND (EVENT_NOT_FOUND). ABORTED (ETAG_MISMATCH).
+        """Deletes an event with all its photos, faces and templates; once this has answered, none of them can be found, nor
+        is any template in the memory of a Searcher. NOT_FOUND (EVENT_NOT_FOUND). ABORTED (ETAG_MISMATCH).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -51,8 +51,8 @@ class EventsStub:
     was changed since the etag was read.
     """
     DeleteEvent: _grpc.UnaryUnaryMultiCallable[_events_pb2.DeleteEventRequest, _events_pb2.DeleteEventResponse]
-    """Deletes an event with all its photos, faces and templates; none of them can be found once this has
-    answered. NOT_FOUND (EVENT_NOT_FOUND). ABORTED (ETAG_MISMATCH).
+    """Deletes an event with all its photos, faces and templates; once this has answered, none of them can be found, nor
+    is any template in the memory of a Searcher. NOT_FOUND (EVENT_NOT_FOUND). ABORTED (ETAG_MISMATCH).
     """
 
 @_typing.type_check_only
@@ -78,8 +78,8 @@ class EventsAsyncStub(EventsStub):
     was changed since the etag was read.
     """
     DeleteEvent: _aio.UnaryUnaryMultiCallable[_events_pb2.DeleteEventRequest, _events_pb2.DeleteEventResponse]  # type: ignore[assignment]
-    """Deletes an event with all its photos, faces and templates; none of them can be found once this has
-    answered. NOT_FOUND (EVENT_NOT_FOUND). ABORTED (ETAG_MISMATCH).
+    """Deletes an event with all its photos, faces and templates; once this has answered, none of them can be found, nor
+    is any template in the memory of a Searcher. NOT_FOUND (EVENT_NOT_FOUND). ABORTED (ETAG_MISMATCH).
     """
 
 class EventsServicer(metaclass=_abc_1.ABCMeta):
@@ -132,8 +132,8 @@ class EventsServicer(metaclass=_abc_1.ABCMeta):
         request: _events_pb2.DeleteEventRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_events_pb2.DeleteEventResponse, _abc.Awaitable[_events_pb2.DeleteEventResponse]]:
-        """Deletes an event with all its photos, faces and templates; none of them can be found once this has
-        answered. NOT_FOUND (EVENT_NOT_FOUND). ABORTED (ETAG_MISMATCH).
+        """Deletes an event with all its photos, faces and templates; once this has answered, none of them can be found, nor
+        is any template in the memory of a Searcher. NOT_FOUND (EVENT_NOT_FOUND). ABORTED (ETAG_MISMATCH).
         """
 
 def add_EventsServicer_to_server(servicer: EventsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -22,6 +22,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from facepass.v1 import erasures_pb2 as facepass_dot_v1_dot_erasures__pb2
 from facepass.v1 import events_pb2 as facepass_dot_v1_dot_events__pb2
 from facepass.v1 import types_pb2 as facepass_dot_v1_dot_types__pb2
 from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
@@ -29,7 +30,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66\x61\x63\x65pass/v1/indexer.proto\x12\x0b\x66\x61\x63\x65pass.v1\x1a\x18\x66\x61\x63\x65pass/v1/events.proto\x1a\x17\x66\x61\x63\x65pass/v1/types.proto\x1a#google/longrunning/operations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xc4\x01\n\x11IndexPhotosConfig\x12\r\n\x05\x65vent\x18\x01 \x01(\t\x12\x34\n\x0f\x63onflict_policy\x18\x02 \x01(\x0e\x32\x1b.facepass.v1.ConflictPolicy\x12\x32\n\x0equality_filter\x18\x03 \x01(\x0e\x32\x1a.facepass.v1.QualityFilter\x12#\n\x06\x64\x65tail\x18\x04 \x01(\x0e\x32\x13.facepass.v1.Detail\x12\x11\n\tmax_faces\x18\x05 \x01(\x05\"\x91\x02\n\x0bPhotoHeader\x12\x10\n\x08photo_id\x18\x01 \x01(\t\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12\x16\n\x0e\x63ontent_length\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\x12\x30\n\x0c\x63\x61pture_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nsource_uri\x18\x06 \x01(\t\x12<\n\nattributes\x18\x07 \x03(\x0b\x32(.facepass.v1.PhotoHeader.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"(\n\nPhotoChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0c\n\x04last\x18\x02 \x01(\x08\"\xa6\x01\n\x12IndexPhotosRequest\x12\x30\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1e.facepass.v1.IndexPhotosConfigH\x00\x12)\n\x05photo\x18\x02 \x01(\x0b\x32\x18.facepass.v1.PhotoHeaderH\x00\x12(\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x17.facepass.v1.PhotoChunkH\x00\x42\t\n\x07payload\"\xba\x01\n\x0bPhotoResult\x12\x10\n\x08photo_id\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.facepass.v1.PhotoState\x12!\n\x05photo\x18\x03 \x01(\x0b\x32\x12.facepass.v1.Photo\x12\"\n\x06status\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\x12*\n\x07timings\x18\x05 \x01(\x0b\x32\x19.facepass.v1.IndexTimings\"k\n\x0cIndexTimings\x12\x10\n\x08queue_ms\x18\x01 \x01(\x02\x12\x11\n\tdecode_ms\x18\x02 \x01(\x02\x12\x11\n\tdetect_ms\x18\x03 \x01(\x02\x12\x10\n\x08\x65mbed_ms\x18\x04 \x01(\x02\x12\x11\n\tcommit_ms\x18\x05 \x01(\x02\"Q\n\x13IndexPhotosResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x06result\x18\x02 \x01(\x0b\x32\x18.facepass.v1.PhotoResult\"}\n\x11IndexPhotoRequest\x12.\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1e.facepass.v1.IndexPhotosConfig\x12\'\n\x05photo\x18\x02 \x01(\x0b\x32\x18.facepass.v1.PhotoHeader\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\">\n\x12IndexPhotoResponse\x12(\n\x06result\x18\x01 \x01(\x0b\x32\x18.facepass.v1.PhotoResult\"\x1f\n\x0fGetPhotoRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"5\n\x10GetPhotoResponse\x12!\n\x05photo\x18\x01 \x01(\x0b\x32\x12.facepass.v1.Photo\"r\n\x11ListPhotosRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12&\n\x05state\x18\x04 \x01(\x0e\x32\x17.facepass.v1.PhotoState\"Q\n\x12ListPhotosResponse\x12\"\n\x06photos\x18\x01 \x03(\x0b\x32\x12.facepass.v1.Photo\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"9\n\x12\x44\x65letePhotoRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\"$\n\x13\x44\x65letePhotoResponse\x12\r\n\x05\x66\x61\x63\x65s\x18\x01 \x01(\x05\"8\n\x11\x44\x65leteFaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\"\x14\n\x12\x44\x65leteFaceResponse\"$\n\x14OptimizeEventRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xd9\x01\n\x15OptimizeEventMetadata\x12\r\n\x05\x65vent\x18\x01 \x01(\t\x12)\n\x05phase\x18\x02 \x01(\x0e\x32\x1a.facepass.v1.OptimizePhase\x12\x12\n\nfaces_done\x18\x03 \x01(\x03\x12\x13\n\x0b\x66\x61\x63\x65s_total\x18\x04 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"?\n\x15OptimizeEventResponse\x12&\n\x05index\x18\x01 \x01(\x0b\x32\x17.facepass.v1.EventIndex*j\n\x0e\x43onflictPolicy\x12\x1f\n\x1b\x43ONFLICT_POLICY_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43ONFLICT_POLICY_REJECT\x10\x01\x12\x1b\n\x17\x43ONFLICT_POLICY_REPLACE\x10\x02*\xd7\x01\n\rOptimizePhase\x12\x1e\n\x1aOPTIMIZE_PHASE_UNSPECIFIED\x10\x00\x12\x19\n\x15OPTIMIZE_PHASE_QUEUED\x10\x01\x12\x1a\n\x16OPTIMIZE_PHASE_COPYING\x10\x02\x12\x1b\n\x17OPTIMIZE_PHASE_BUILDING\x10\x03\x12\x1c\n\x18OPTIMIZE_PHASE_MEASURING\x10\x04\x12\x1b\n\x17OPTIMIZE_PHASE_CLEANING\x10\x05\x12\x17\n\x13OPTIMIZE_PHASE_DONE\x10\x06\x32\xba\x04\n\x07Indexer\x12T\n\x0bIndexPhotos\x12\x1f.facepass.v1.IndexPhotosRequest\x1a .facepass.v1.IndexPhotosResponse(\x01\x30\x01\x12M\n\nIndexPhoto\x12\x1e.facepass.v1.IndexPhotoRequest\x1a\x1f.facepass.v1.IndexPhotoResponse\x12G\n\x08GetPhoto\x12\x1c.facepass.v1.GetPhotoRequest\x1a\x1d.facepass.v1.GetPhotoResponse\x12M\n\nListPhotos\x12\x1e.facepass.v1.ListPhotosRequest\x1a\x1f.facepass.v1.ListPhotosResponse\x12P\n\x0b\x44\x65letePhoto\x12\x1f.facepass.v1.DeletePhotoRequest\x1a .facepass.v1.DeletePhotoResponse\x12M\n\nDeleteFace\x12\x1e.facepass.v1.DeleteFaceRequest\x1a\x1f.facepass.v1.DeleteFaceResponse\x12Q\n\rOptimizeEvent\x12!.facepass.v1.OptimizeEventRequest\x1a\x1d.google.longrunning.Operationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66\x61\x63\x65pass/v1/indexer.proto\x12\x0b\x66\x61\x63\x65pass.v1\x1a\x1a\x66\x61\x63\x65pass/v1/erasures.proto\x1a\x18\x66\x61\x63\x65pass/v1/events.proto\x1a\x17\x66\x61\x63\x65pass/v1/types.proto\x1a#google/longrunning/operations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xc4\x01\n\x11IndexPhotosConfig\x12\r\n\x05\x65vent\x18\x01 \x01(\t\x12\x34\n\x0f\x63onflict_policy\x18\x02 \x01(\x0e\x32\x1b.facepass.v1.ConflictPolicy\x12\x32\n\x0equality_filter\x18\x03 \x01(\x0e\x32\x1a.facepass.v1.QualityFilter\x12#\n\x06\x64\x65tail\x18\x04 \x01(\x0e\x32\x13.facepass.v1.Detail\x12\x11\n\tmax_faces\x18\x05 \x01(\x05\"\x91\x02\n\x0bPhotoHeader\x12\x10\n\x08photo_id\x18\x01 \x01(\t\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12\x16\n\x0e\x63ontent_length\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\x12\x30\n\x0c\x63\x61pture_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nsource_uri\x18\x06 \x01(\t\x12<\n\nattributes\x18\x07 \x03(\x0b\x32(.facepass.v1.PhotoHeader.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"(\n\nPhotoChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0c\n\x04last\x18\x02 \x01(\x08\"\xa6\x01\n\x12IndexPhotosRequest\x12\x30\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1e.facepass.v1.IndexPhotosConfigH\x00\x12)\n\x05photo\x18\x02 \x01(\x0b\x32\x18.facepass.v1.PhotoHeaderH\x00\x12(\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x17.facepass.v1.PhotoChunkH\x00\x42\t\n\x07payload\"\xba\x01\n\x0bPhotoResult\x12\x10\n\x08photo_id\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.facepass.v1.PhotoState\x12!\n\x05photo\x18\x03 \x01(\x0b\x32\x12.facepass.v1.Photo\x12\"\n\x06status\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\x12*\n\x07timings\x18\x05 \x01(\x0b\x32\x19.facepass.v1.IndexTimings\"k\n\x0cIndexTimings\x12\x10\n\x08queue_ms\x18\x01 \x01(\x02\x12\x11\n\tdecode_ms\x18\x02 \x01(\x02\x12\x11\n\tdetect_ms\x18\x03 \x01(\x02\x12\x10\n\x08\x65mbed_ms\x18\x04 \x01(\x02\x12\x11\n\tcommit_ms\x18\x05 \x01(\x02\"Q\n\x13IndexPhotosResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x06result\x18\x02 \x01(\x0b\x32\x18.facepass.v1.PhotoResult\"}\n\x11IndexPhotoRequest\x12.\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1e.facepass.v1.IndexPhotosConfig\x12\'\n\x05photo\x18\x02 \x01(\x0b\x32\x18.facepass.v1.PhotoHeader\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\">\n\x12IndexPhotoResponse\x12(\n\x06result\x18\x01 \x01(\x0b\x32\x18.facepass.v1.PhotoResult\"\x1f\n\x0fGetPhotoRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"5\n\x10GetPhotoResponse\x12!\n\x05photo\x18\x01 \x01(\x0b\x32\x12.facepass.v1.Photo\"r\n\x11ListPhotosRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12&\n\x05state\x18\x04 \x01(\x0e\x32\x17.facepass.v1.PhotoState\"Q\n\x12ListPhotosResponse\x12\"\n\x06photos\x18\x01 \x03(\x0b\x32\x12.facepass.v1.Photo\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"9\n\x12\x44\x65letePhotoRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\"5\n\x13\x44\x65letePhotoResponse\x12\r\n\x05\x66\x61\x63\x65s\x18\x01 \x01(\x05\x12\x0f\n\x07\x65rasure\x18\x02 \x01(\t\"8\n\x11\x44\x65leteFaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\"%\n\x12\x44\x65leteFaceResponse\x12\x0f\n\x07\x65rasure\x18\x01 \x01(\t\"$\n\x14OptimizeEventRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xd9\x01\n\x15OptimizeEventMetadata\x12\r\n\x05\x65vent\x18\x01 \x01(\t\x12)\n\x05phase\x18\x02 \x01(\x0e\x32\x1a.facepass.v1.OptimizePhase\x12\x12\n\nfaces_done\x18\x03 \x01(\x03\x12\x13\n\x0b\x66\x61\x63\x65s_total\x18\x04 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"?\n\x15OptimizeEventResponse\x12&\n\x05index\x18\x01 \x01(\x0b\x32\x17.facepass.v1.EventIndex*j\n\x0e\x43onflictPolicy\x12\x1f\n\x1b\x43ONFLICT_POLICY_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43ONFLICT_POLICY_REJECT\x10\x01\x12\x1b\n\x17\x43ONFLICT_POLICY_REPLACE\x10\x02*\xd7\x01\n\rOptimizePhase\x12\x1e\n\x1aOPTIMIZE_PHASE_UNSPECIFIED\x10\x00\x12\x19\n\x15OPTIMIZE_PHASE_QUEUED\x10\x01\x12\x1a\n\x16OPTIMIZE_PHASE_COPYING\x10\x02\x12\x1b\n\x17OPTIMIZE_PHASE_BUILDING\x10\x03\x12\x1c\n\x18OPTIMIZE_PHASE_MEASURING\x10\x04\x12\x1b\n\x17OPTIMIZE_PHASE_CLEANING\x10\x05\x12\x17\n\x13OPTIMIZE_PHASE_DONE\x10\x06\x32\xad\x06\n\x07Indexer\x12T\n\x0bIndexPhotos\x12\x1f.facepass.v1.IndexPhotosRequest\x1a .facepass.v1.IndexPhotosResponse(\x01\x30\x01\x12M\n\nIndexPhoto\x12\x1e.facepass.v1.IndexPhotoRequest\x1a\x1f.facepass.v1.IndexPhotoResponse\x12G\n\x08GetPhoto\x12\x1c.facepass.v1.GetPhotoRequest\x1a\x1d.facepass.v1.GetPhotoResponse\x12M\n\nListPhotos\x12\x1e.facepass.v1.ListPhotosRequest\x1a\x1f.facepass.v1.ListPhotosResponse\x12P\n\x0b\x44\x65letePhoto\x12\x1f.facepass.v1.DeletePhotoRequest\x1a .facepass.v1.DeletePhotoResponse\x12M\n\nDeleteFace\x12\x1e.facepass.v1.DeleteFaceRequest\x1a\x1f.facepass.v1.DeleteFaceResponse\x12Q\n\rOptimizeEvent\x12!.facepass.v1.OptimizeEventRequest\x1a\x1d.google.longrunning.Operation\x12M\n\x0b\x45rasePerson\x12\x1f.facepass.v1.ErasePersonRequest\x1a\x1d.google.longrunning.Operation\x12M\n\nGetErasure\x12\x1e.facepass.v1.GetErasureRequest\x1a\x1f.facepass.v1.GetErasureResponse\x12S\n\x0cListErasures\x12 .facepass.v1.ListErasuresRequest\x1a!.facepass.v1.ListErasuresResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,52 +39,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PHOTOHEADER_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_PHOTOHEADER_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_CONFLICTPOLICY']._serialized_start=2233
-  _globals['_CONFLICTPOLICY']._serialized_end=2339
-  _globals['_OPTIMIZEPHASE']._serialized_start=2342
-  _globals['_OPTIMIZEPHASE']._serialized_end=2557
-  _globals['_INDEXPHOTOSCONFIG']._serialized_start=189
-  _globals['_INDEXPHOTOSCONFIG']._serialized_end=385
-  _globals['_PHOTOHEADER']._serialized_start=388
-  _globals['_PHOTOHEADER']._serialized_end=661
-  _globals['_PHOTOHEADER_ATTRIBUTESENTRY']._serialized_start=612
-  _globals['_PHOTOHEADER_ATTRIBUTESENTRY']._serialized_end=661
-  _globals['_PHOTOCHUNK']._serialized_start=663
-  _globals['_PHOTOCHUNK']._serialized_end=703
-  _globals['_INDEXPHOTOSREQUEST']._serialized_start=706
-  _globals['_INDEXPHOTOSREQUEST']._serialized_end=872
-  _globals['_PHOTORESULT']._serialized_start=875
-  _globals['_PHOTORESULT']._serialized_end=1061
-  _globals['_INDEXTIMINGS']._serialized_start=1063
-  _globals['_INDEXTIMINGS']._serialized_end=1170
-  _globals['_INDEXPHOTOSRESPONSE']._serialized_start=1172
-  _globals['_INDEXPHOTOSRESPONSE']._serialized_end=1253
-  _globals['_INDEXPHOTOREQUEST']._serialized_start=1255
-  _globals['_INDEXPHOTOREQUEST']._serialized_end=1380
-  _globals['_INDEXPHOTORESPONSE']._serialized_start=1382
-  _globals['_INDEXPHOTORESPONSE']._serialized_end=1444
-  _globals['_GETPHOTOREQUEST']._serialized_start=1446
-  _globals['_GETPHOTOREQUEST']._serialized_end=1477
-  _globals['_GETPHOTORESPONSE']._serialized_start=1479
-  _globals['_GETPHOTORESPONSE']._serialized_end=1532
-  _globals['_LISTPHOTOSREQUEST']._serialized_start=1534
-  _globals['_LISTPHOTOSREQUEST']._serialized_end=1648
-  _globals['_LISTPHOTOSRESPONSE']._serialized_start=1650
-  _globals['_LISTPHOTOSRESPONSE']._serialized_end=1731
-  _globals['_DELETEPHOTOREQUEST']._serialized_start=1733
-  _globals['_DELETEPHOTOREQUEST']._serialized_end=1790
-  _globals['_DELETEPHOTORESPONSE']._serialized_start=1792
-  _globals['_DELETEPHOTORESPONSE']._serialized_end=1828
-  _globals['_DELETEFACEREQUEST']._serialized_start=1830
-  _globals['_DELETEFACEREQUEST']._serialized_end=1886
-  _globals['_DELETEFACERESPONSE']._serialized_start=1888
-  _globals['_DELETEFACERESPONSE']._serialized_end=1908
-  _globals['_OPTIMIZEEVENTREQUEST']._serialized_start=1910
-  _globals['_OPTIMIZEEVENTREQUEST']._serialized_end=1946
-  _globals['_OPTIMIZEEVENTMETADATA']._serialized_start=1949
-  _globals['_OPTIMIZEEVENTMETADATA']._serialized_end=2166
-  _globals['_OPTIMIZEEVENTRESPONSE']._serialized_start=2168
-  _globals['_OPTIMIZEEVENTRESPONSE']._serialized_end=2231
-  _globals['_INDEXER']._serialized_start=2560
-  _globals['_INDEXER']._serialized_end=3130
+  _globals['_CONFLICTPOLICY']._serialized_start=2295
+  _globals['_CONFLICTPOLICY']._serialized_end=2401
+  _globals['_OPTIMIZEPHASE']._serialized_start=2404
+  _globals['_OPTIMIZEPHASE']._serialized_end=2619
+  _globals['_INDEXPHOTOSCONFIG']._serialized_start=217
+  _globals['_INDEXPHOTOSCONFIG']._serialized_end=413
+  _globals['_PHOTOHEADER']._serialized_start=416
+  _globals['_PHOTOHEADER']._serialized_end=689
+  _globals['_PHOTOHEADER_ATTRIBUTESENTRY']._serialized_start=640
+  _globals['_PHOTOHEADER_ATTRIBUTESENTRY']._serialized_end=689
+  _globals['_PHOTOCHUNK']._serialized_start=691
+  _globals['_PHOTOCHUNK']._serialized_end=731
+  _globals['_INDEXPHOTOSREQUEST']._serialized_start=734
+  _globals['_INDEXPHOTOSREQUEST']._serialized_end=900
+  _globals['_PHOTORESULT']._serialized_start=903
+  _globals['_PHOTORESULT']._serialized_end=1089
+  _globals['_INDEXTIMINGS']._serialized_start=1091
+  _globals['_INDEXTIMINGS']._serialized_end=1198
+  _globals['_INDEXPHOTOSRESPONSE']._serialized_start=1200
+  _globals['_INDEXPHOTOSRESPONSE']._serialized_end=1281
+  _globals['_INDEXPHOTOREQUEST']._serialized_start=1283
+  _globals['_INDEXPHOTOREQUEST']._serialized_end=1408
+  _globals['_INDEXPHOTORESPONSE']._serialized_start=1410
+  _globals['_INDEXPHOTORESPONSE']._serialized_end=1472
+  _globals['_GETPHOTOREQUEST']._serialized_start=1474
+  _globals['_GETPHOTOREQUEST']._serialized_end=1505
+  _globals['_GETPHOTORESPONSE']._serialized_start=1507
+  _globals['_GETPHOTORESPONSE']._serialized_end=1560
+  _globals['_LISTPHOTOSREQUEST']._serialized_start=1562
+  _globals['_LISTPHOTOSREQUEST']._serialized_end=1676
+  _globals['_LISTPHOTOSRESPONSE']._serialized_start=1678
+  _globals['_LISTPHOTOSRESPONSE']._serialized_end=1759
+  _globals['_DELETEPHOTOREQUEST']._serialized_start=1761
+  _globals['_DELETEPHOTOREQUEST']._serialized_end=1818
+  _globals['_DELETEPHOTORESPONSE']._serialized_start=1820
+  _globals['_DELETEPHOTORESPONSE']._serialized_end=1873
+  _globals['_DELETEFACEREQUEST']._serialized_start=1875
+  _globals['_DELETEFACEREQUEST']._serialized_end=1931
+  _globals['_DELETEFACERESPONSE']._serialized_start=1933
+  _globals['_DELETEFACERESPONSE']._serialized_end=1970
+  _globals['_OPTIMIZEEVENTREQUEST']._serialized_start=1972
+  _globals['_OPTIMIZEEVENTREQUEST']._serialized_end=2008
+  _globals['_OPTIMIZEEVENTMETADATA']._serialized_start=2011
+  _globals['_OPTIMIZEEVENTMETADATA']._serialized_end=2228
+  _globals['_OPTIMIZEEVENTRESPONSE']._serialized_start=2230
+  _globals['_OPTIMIZEEVENTRESPONSE']._serialized_end=2293
+  _globals['_INDEXER']._serialized_start=2622
+  _globals['_INDEXER']._serialized_end=3435
 # @@protoc_insertion_point(module_scope)

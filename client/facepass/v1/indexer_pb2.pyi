@@ -1,5 +1,6 @@
 import datetime
 
+from facepass.v1 import erasures_pb2 as _erasures_pb2
 from facepass.v1 import events_pb2 as _events_pb2
 from facepass.v1 import types_pb2 as _types_pb2
 from google.longrunning import operations_pb2 as _operations_pb2
@@ -190,10 +191,12 @@ class DeletePhotoRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., validate_only: _Optional[bool] = ...) -> None: ...
 
 class DeletePhotoResponse(_message.Message):
-    __slots__ = ("faces",)
+    __slots__ = ("faces", "erasure")
     FACES_FIELD_NUMBER: _ClassVar[int]
+    ERASURE_FIELD_NUMBER: _ClassVar[int]
     faces: int
-    def __init__(self, faces: _Optional[int] = ...) -> None: ...
+    erasure: str
+    def __init__(self, faces: _Optional[int] = ..., erasure: _Optional[str] = ...) -> None: ...
 
 class DeleteFaceRequest(_message.Message):
     __slots__ = ("name", "validate_only")
@@ -204,8 +207,10 @@ class DeleteFaceRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., validate_only: _Optional[bool] = ...) -> None: ...
 
 class DeleteFaceResponse(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("erasure",)
+    ERASURE_FIELD_NUMBER: _ClassVar[int]
+    erasure: str
+    def __init__(self, erasure: _Optional[str] = ...) -> None: ...
 
 class OptimizeEventRequest(_message.Message):
     __slots__ = ("name",)

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from facepass.v1 import erasures_pb2 as facepass_dot_v1_dot_erasures__pb2
 from facepass.v1 import indexer_pb2 as facepass_dot_v1_dot_indexer__pb2
 from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 
@@ -75,6 +76,21 @@ class IndexerStub:
                 request_serializer=facepass_dot_v1_dot_indexer__pb2.OptimizeEventRequest.SerializeToString,
                 response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
                 _registered_method=True)
+        self.ErasePerson = channel.unary_unary(
+                '/facepass.v1.Indexer/ErasePerson',
+                request_serializer=facepass_dot_v1_dot_erasures__pb2.ErasePersonRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
+        self.GetErasure = channel.unary_unary(
+                '/facepass.v1.Indexer/GetErasure',
+                request_serializer=facepass_dot_v1_dot_erasures__pb2.GetErasureRequest.SerializeToString,
+                response_deserializer=facepass_dot_v1_dot_erasures__pb2.GetErasureResponse.FromString,
+                _registered_method=True)
+        self.ListErasures = channel.unary_unary(
+                '/facepass.v1.Indexer/ListErasures',
+                request_serializer=facepass_dot_v1_dot_erasures__pb2.ListErasuresRequest.SerializeToString,
+                response_deserializer=facepass_dot_v1_dot_erasures__pb2.ListErasuresResponse.FromString,
+                _registered_method=True)
 
 
 class IndexerServicer:
@@ -121,15 +137,15 @@ class IndexerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeletePhoto(self, request, context):
-        """Deletes a photo with its faces; none of them can be found once this has answered. NOT_FOUND
-        (PHOTO_NOT_FOUND).
+        """Deletes a photo with its faces; once this has answered, none of them can be found, nor is any in the memory of a
+        Searcher. NOT_FOUND (PHOTO_NOT_FOUND).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteFace(self, request, context):
-        """Deletes one face of a photo; the photo stays. NOT_FOUND (FACE_NOT_FOUND).
+        """Deletes one face of a photo, likewise; the photo stays. NOT_FOUND (FACE_NOT_FOUND).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -142,6 +158,33 @@ class IndexerServicer:
         is under way, with that one. NOT_FOUND (EVENT_NOT_FOUND).
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ErasePerson(self, request, context):
+        """Removes every face of a person from an event: the faces at or above a similarity to a selfie or to an indexed face.
+        The photos stay, without these faces. Answers once no search and no Searcher's memory has them, with an operation
+        of metadata ErasePersonMetadata and response ErasePersonResponse that is done once the files of the database have
+        them no more. NOT_FOUND (EVENT_NOT_FOUND, FACE_NOT_FOUND). FAILED_PRECONDITION (PACK_MISMATCH).
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetErasure(self, request, context):
+        """Reads the receipt of an erasure: of a DeletePhoto, DeleteFace, DeleteEvent or ErasePerson, or of an event that
+        expired. NOT_FOUND (ERASURE_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListErasures(self, request, context):
+        """Lists receipts, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -184,6 +227,21 @@ def add_IndexerServicer_to_server(servicer, server):
                     servicer.OptimizeEvent,
                     request_deserializer=facepass_dot_v1_dot_indexer__pb2.OptimizeEventRequest.FromString,
                     response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'ErasePerson': grpc.unary_unary_rpc_method_handler(
+                    servicer.ErasePerson,
+                    request_deserializer=facepass_dot_v1_dot_erasures__pb2.ErasePersonRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'GetErasure': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetErasure,
+                    request_deserializer=facepass_dot_v1_dot_erasures__pb2.GetErasureRequest.FromString,
+                    response_serializer=facepass_dot_v1_dot_erasures__pb2.GetErasureResponse.SerializeToString,
+            ),
+            'ListErasures': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListErasures,
+                    request_deserializer=facepass_dot_v1_dot_erasures__pb2.ListErasuresRequest.FromString,
+                    response_serializer=facepass_dot_v1_dot_erasures__pb2.ListErasuresResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -380,6 +438,87 @@ class Indexer:
             '/facepass.v1.Indexer/OptimizeEvent',
             facepass_dot_v1_dot_indexer__pb2.OptimizeEventRequest.SerializeToString,
             google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ErasePerson(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/facepass.v1.Indexer/ErasePerson',
+            facepass_dot_v1_dot_erasures__pb2.ErasePersonRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetErasure(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/facepass.v1.Indexer/GetErasure',
+            facepass_dot_v1_dot_erasures__pb2.GetErasureRequest.SerializeToString,
+            facepass_dot_v1_dot_erasures__pb2.GetErasureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListErasures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/facepass.v1.Indexer/ListErasures',
+            facepass_dot_v1_dot_erasures__pb2.ListErasuresRequest.SerializeToString,
+            facepass_dot_v1_dot_erasures__pb2.ListErasuresResponse.FromString,
             options,
             channel_credentials,
             insecure,

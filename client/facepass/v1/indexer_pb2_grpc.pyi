@@ -4,6 +4,7 @@ isort:skip_file
 Indexing: photos in, templates stored."""
 
 from collections import abc as _abc
+from facepass.v1 import erasures_pb2 as _erasures_pb2
 from facepass.v1 import indexer_pb2 as _indexer_pb2
 from google.longrunning import operations_pb2 as _operations_pb2
 from grpc import aio as _aio
@@ -57,11 +58,11 @@ class IndexerStub:
     ListPhotos: _grpc.UnaryUnaryMultiCallable[_indexer_pb2.ListPhotosRequest, _indexer_pb2.ListPhotosResponse]
     """Lists an event's photos in the order in which they were committed."""
     DeletePhoto: _grpc.UnaryUnaryMultiCallable[_indexer_pb2.DeletePhotoRequest, _indexer_pb2.DeletePhotoResponse]
-    """Deletes a photo with its faces; none of them can be found once this has answered. NOT_FOUND
-    (PHOTO_NOT_FOUND).
+    """Deletes a photo with its faces; once this has answered, none of them can be found, nor is any in the memory of a
+    Searcher. NOT_FOUND (PHOTO_NOT_FOUND).
     """
     DeleteFace: _grpc.UnaryUnaryMultiCallable[_indexer_pb2.DeleteFaceRequest, _indexer_pb2.DeleteFaceResponse]
-    """Deletes one face of a photo; the photo stays. NOT_FOUND (FACE_NOT_FOUND)."""
+    """Deletes one face of a photo, likewise; the photo stays. NOT_FOUND (FACE_NOT_FOUND)."""
     OptimizeEvent: _grpc.UnaryUnaryMultiCallable[_indexer_pb2.OptimizeEventRequest, _operations_pb2.Operation]
     """Builds, rebuilds or removes the event's graph now, whatever its size calls for, instead of once the event has gone
     quiet. Searches and indexing go on meanwhile. Answers with an operation (`google.longrunning.Operations` on the
@@ -70,6 +71,20 @@ class IndexerStub:
     buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
     """
+    ErasePerson: _grpc.UnaryUnaryMultiCallable[_erasures_pb2.ErasePersonRequest, _operations_pb2.Operation]
+    """Removes every face of a person from an event: the faces at or above a similarity to a selfie or to an indexed face.
+    The photos stay, without these faces. Answers once no search and no Searcher's memory has them, with an operation
+    of metadata ErasePersonMetadata and response ErasePersonResponse that is done once the files of the database have
+    them no more. NOT_FOUND (EVENT_NOT_FOUND, FACE_NOT_FOUND). FAILED_PRECONDITION (PACK_MISMATCH).
+    buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+    buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    """
+    GetErasure: _grpc.UnaryUnaryMultiCallable[_erasures_pb2.GetErasureRequest, _erasures_pb2.GetErasureResponse]
+    """Reads the receipt of an erasure: of a DeletePhoto, DeleteFace, DeleteEvent or ErasePerson, or of an event that
+    expired. NOT_FOUND (ERASURE_NOT_FOUND).
+    """
+    ListErasures: _grpc.UnaryUnaryMultiCallable[_erasures_pb2.ListErasuresRequest, _erasures_pb2.ListErasuresResponse]
+    """Lists receipts, newest first."""
 
 @_typing.type_check_only
 class IndexerAsyncStub(IndexerStub):
@@ -99,11 +114,11 @@ class IndexerAsyncStub(IndexerStub):
     ListPhotos: _aio.UnaryUnaryMultiCallable[_indexer_pb2.ListPhotosRequest, _indexer_pb2.ListPhotosResponse]  # type: ignore[assignment]
     """Lists an event's photos in the order in which they were committed."""
     DeletePhoto: _aio.UnaryUnaryMultiCallable[_indexer_pb2.DeletePhotoRequest, _indexer_pb2.DeletePhotoResponse]  # type: ignore[assignment]
-    """Deletes a photo with its faces; none of them can be found once this has answered. NOT_FOUND
-    (PHOTO_NOT_FOUND).
+    """Deletes a photo with its faces; once this has answered, none of them can be found, nor is any in the memory of a
+    Searcher. NOT_FOUND (PHOTO_NOT_FOUND).
     """
     DeleteFace: _aio.UnaryUnaryMultiCallable[_indexer_pb2.DeleteFaceRequest, _indexer_pb2.DeleteFaceResponse]  # type: ignore[assignment]
-    """Deletes one face of a photo; the photo stays. NOT_FOUND (FACE_NOT_FOUND)."""
+    """Deletes one face of a photo, likewise; the photo stays. NOT_FOUND (FACE_NOT_FOUND)."""
     OptimizeEvent: _aio.UnaryUnaryMultiCallable[_indexer_pb2.OptimizeEventRequest, _operations_pb2.Operation]  # type: ignore[assignment]
     """Builds, rebuilds or removes the event's graph now, whatever its size calls for, instead of once the event has gone
     quiet. Searches and indexing go on meanwhile. Answers with an operation (`google.longrunning.Operations` on the
@@ -112,6 +127,20 @@ class IndexerAsyncStub(IndexerStub):
     buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
     """
+    ErasePerson: _aio.UnaryUnaryMultiCallable[_erasures_pb2.ErasePersonRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Removes every face of a person from an event: the faces at or above a similarity to a selfie or to an indexed face.
+    The photos stay, without these faces. Answers once no search and no Searcher's memory has them, with an operation
+    of metadata ErasePersonMetadata and response ErasePersonResponse that is done once the files of the database have
+    them no more. NOT_FOUND (EVENT_NOT_FOUND, FACE_NOT_FOUND). FAILED_PRECONDITION (PACK_MISMATCH).
+    buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+    buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    """
+    GetErasure: _aio.UnaryUnaryMultiCallable[_erasures_pb2.GetErasureRequest, _erasures_pb2.GetErasureResponse]  # type: ignore[assignment]
+    """Reads the receipt of an erasure: of a DeletePhoto, DeleteFace, DeleteEvent or ErasePerson, or of an event that
+    expired. NOT_FOUND (ERASURE_NOT_FOUND).
+    """
+    ListErasures: _aio.UnaryUnaryMultiCallable[_erasures_pb2.ListErasuresRequest, _erasures_pb2.ListErasuresResponse]  # type: ignore[assignment]
+    """Lists receipts, newest first."""
 
 class IndexerServicer(metaclass=_abc_1.ABCMeta):
     """Indexes the photos of events. Served by the indexing server.
@@ -168,8 +197,8 @@ class IndexerServicer(metaclass=_abc_1.ABCMeta):
         request: _indexer_pb2.DeletePhotoRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_indexer_pb2.DeletePhotoResponse, _abc.Awaitable[_indexer_pb2.DeletePhotoResponse]]:
-        """Deletes a photo with its faces; none of them can be found once this has answered. NOT_FOUND
-        (PHOTO_NOT_FOUND).
+        """Deletes a photo with its faces; once this has answered, none of them can be found, nor is any in the memory of a
+        Searcher. NOT_FOUND (PHOTO_NOT_FOUND).
         """
 
     @_abc_1.abstractmethod
@@ -178,7 +207,7 @@ class IndexerServicer(metaclass=_abc_1.ABCMeta):
         request: _indexer_pb2.DeleteFaceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_indexer_pb2.DeleteFaceResponse, _abc.Awaitable[_indexer_pb2.DeleteFaceResponse]]:
-        """Deletes one face of a photo; the photo stays. NOT_FOUND (FACE_NOT_FOUND)."""
+        """Deletes one face of a photo, likewise; the photo stays. NOT_FOUND (FACE_NOT_FOUND)."""
 
     @_abc_1.abstractmethod
     def OptimizeEvent(
@@ -193,5 +222,37 @@ class IndexerServicer(metaclass=_abc_1.ABCMeta):
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         """
+
+    @_abc_1.abstractmethod
+    def ErasePerson(
+        self,
+        request: _erasures_pb2.ErasePersonRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Removes every face of a person from an event: the faces at or above a similarity to a selfie or to an indexed face.
+        The photos stay, without these faces. Answers once no search and no Searcher's memory has them, with an operation
+        of metadata ErasePersonMetadata and response ErasePersonResponse that is done once the files of the database have
+        them no more. NOT_FOUND (EVENT_NOT_FOUND, FACE_NOT_FOUND). FAILED_PRECONDITION (PACK_MISMATCH).
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        """
+
+    @_abc_1.abstractmethod
+    def GetErasure(
+        self,
+        request: _erasures_pb2.GetErasureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_erasures_pb2.GetErasureResponse, _abc.Awaitable[_erasures_pb2.GetErasureResponse]]:
+        """Reads the receipt of an erasure: of a DeletePhoto, DeleteFace, DeleteEvent or ErasePerson, or of an event that
+        expired. NOT_FOUND (ERASURE_NOT_FOUND).
+        """
+
+    @_abc_1.abstractmethod
+    def ListErasures(
+        self,
+        request: _erasures_pb2.ListErasuresRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_erasures_pb2.ListErasuresResponse, _abc.Awaitable[_erasures_pb2.ListErasuresResponse]]:
+        """Lists receipts, newest first."""
 
 def add_IndexerServicer_to_server(servicer: IndexerServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

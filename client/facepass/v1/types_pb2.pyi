@@ -21,6 +21,7 @@ class FaceReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FACE_REASON_HIGH_BRIGHTNESS: _ClassVar[FaceReason]
     FACE_REASON_EXCEEDS_MAX_FACES: _ClassVar[FaceReason]
     FACE_REASON_NOT_CHOSEN: _ClassVar[FaceReason]
+    FACE_REASON_SUPPRESSED: _ClassVar[FaceReason]
 
 class QualityFilter(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -53,6 +54,7 @@ FACE_REASON_LOW_BRIGHTNESS: FaceReason
 FACE_REASON_HIGH_BRIGHTNESS: FaceReason
 FACE_REASON_EXCEEDS_MAX_FACES: FaceReason
 FACE_REASON_NOT_CHOSEN: FaceReason
+FACE_REASON_SUPPRESSED: FaceReason
 QUALITY_FILTER_UNSPECIFIED: QualityFilter
 QUALITY_FILTER_NONE: QualityFilter
 QUALITY_FILTER_LOW: QualityFilter

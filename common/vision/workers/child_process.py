@@ -28,7 +28,7 @@ class ChildProcess:
     """A running child. All methods but `kill` may block."""
 
     def __init__(self, module: str, setup: Setup) -> None:
-        """module: below common.vision; its `main` is run."""
+        """module: of this package; its `main` is run."""
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(

@@ -1,0 +1,1 @@
+"""What one subject, and all callers of one event, may use up in a time."""

@@ -1,0 +1,38 @@
+"""What a Searcher says of the templates that it holds in memory."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from common.db.pool import Database
+from common.db.sql import load_queries
+
+SQL = load_queries("searcher")
+
+
+class ForgettingRepository:
+    """Speaks for the Searcher `searcher_id`."""
+
+    def __init__(self, database: Database, searcher_id: UUID) -> None:
+        self._database = database
+        self._searcher_id = searcher_id
+
+    async def report(self) -> None:
+        """Say that this Searcher is there."""
+        async with self._database.transaction() as connection:
+            await connection.execute(SQL["report_searcher"], self._searcher_id)
+
+    async def to_confirm(self) -> list[tuple[UUID, int]]:
+        """Erasures that this Searcher has not confirmed, each with its event's key."""
+        async with self._database.statements() as connection:
+            rows = await connection.fetch(SQL["erasures_to_confirm"], self._searcher_id)
+            return [(row["erasure_id"], row["event_id"]) for row in rows]
+
+    async def confirm(self, erasures: Sequence[UUID]) -> None:
+        """Say that this Searcher holds nothing of them any more."""
+        async with self._database.transaction() as connection:
+            await connection.execute(SQL["confirm_erasures"], self._searcher_id, erasures)
+
+    async def leave(self) -> None:
+        """Say that this Searcher holds nothing at all any more."""
+        async with self._database.transaction() as connection:
+            await connection.execute(SQL["remove_searcher"], self._searcher_id)

@@ -1,0 +1,87 @@
+"""What tests of erasure share: marker templates, and looking for them in files and in memory."""
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from facepass.v1 import erasures_pb2
+from numpy.typing import NDArray
+
+from common.vision.fake.engine import FakeEngine
+
+_PIECE = 16
+"""Halves of one needle: enough that none stands anywhere by chance, few enough to see a rest."""
+
+
+def templates_of(people: Iterable[int], shots: Iterable[int]) -> list[NDArray[np.float32]]:
+    """What the fake engine makes of people."""
+    engine = FakeEngine()
+    return [engine.embedding(person, shot) for person in people for shot in shots]
+
+
+def needles(templates: Iterable[NDArray[np.float32]]) -> list[bytes]:
+    """A piece of each template in half and single precision and both byte orders, and one of its
+    end as it is stored."""
+    found = []
+    for template in templates:
+        half = template.astype(np.float16)
+        found += [half.astype(kind)[:_PIECE].tobytes() for kind in ("<f2", ">f2")]
+        found += [template.astype(kind)[:_PIECE].tobytes() for kind in ("<f4", ">f4")]
+        found += [half.astype(np.float32)[:_PIECE].tobytes(), half[-_PIECE:].tobytes()]
+    return found
+
+
+def _count(data: bytes, wanted: Iterable[bytes]) -> int:
+    return sum(data.count(each) for each in wanted)
+
+
+def hits_in_files(folder: Path, templates: Iterable[NDArray[np.float32]]) -> dict[str, int]:
+    """How often any of the templates stands in each file below a folder, those without left out."""
+    wanted = needles(templates)
+    found = {}
+    for path in folder.rglob("*"):
+        if path.is_file():
+            try:
+                hits = _count(path.read_bytes(), wanted)
+            except FileNotFoundError:  # Postgres makes and removes files all the time
+                continue
+            if hits:
+                found[path.relative_to(folder).as_posix()] = hits
+    return found
+
+
+def hits_in_memory(pid: int, templates: Iterable[NDArray[np.float32]]) -> int:
+    """How often the beginning of any of the templates stands in the memory of a process, as it is
+    stored, as Postgres sends it, and as it is computed with. Raises PermissionError."""
+    halves = [template.astype(np.float16)[:_PIECE] for template in templates]
+    wanted = [half.astype(kind).tobytes() for half in halves for kind in ("<f2", ">f2", "<f4")]
+    hits = 0
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            place, rights = line.split()[:2]
+            start, end = (int(each, 16) for each in place.split("-"))
+            if not rights.startswith("rw") or "[v" in line:
+                continue
+            try:
+                memory.seek(start)
+                hits += _count(memory.read(end - start), wanted)
+            except (OSError, ValueError, OverflowError):
+                continue
+    return hits
+
+
+async def receipt(servers: Any, name: str) -> Any:
+    request = erasures_pb2.GetErasureRequest(name=name)
+    return (await servers.indexer.GetErasure(request)).erasure
+
+
+async def physically_gone(servers: Any, name: str, within_s: float = 60.0) -> erasures_pb2.Erasure:
+    """The receipt once the database's files hold nothing of it."""
+    async with asyncio.timeout(within_s):
+        while True:
+            found: erasures_pb2.Erasure = await receipt(servers, name)
+            if found.HasField("physical_time"):
+                return found
+            await asyncio.sleep(0.1)
