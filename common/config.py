@@ -24,13 +24,14 @@ class DatabaseSettings(SettingsBlock):
     """Where the data is."""
 
     dsn: SecretStr = SecretStr("")
-    """Postgres >= 16 with pgvector >= 0.8: `postgresql://user:password@host:5432/facepass`. Empty:
-    the standalone runs its own embedded Postgres; the separate servers refuse to start."""
+    """Postgres >= 16 with pgvector >= 0.8: `postgresql://user:password@host:5432/facepass`, of a
+    plain role that is neither superuser nor owner. Empty: the standalone runs its own embedded
+    Postgres; the separate servers refuse to start."""
     dsn_file: str = ""
     """File that holds `dsn`, in its place: what an orchestrator mounts as a secret."""
     migration_dsn: SecretStr = SecretStr("")
-    """The same database as a role that owns the schema, for `facepass-server migrate`. Empty means
-    `dsn`."""
+    """The same database as the role that owns the tables, for `facepass-server migrate`. Empty
+    means `dsn`."""
     migration_dsn_file: str = ""
     """File that holds `migration_dsn`, in its place."""
     pool_size: int = Field(default=10, ge=1, le=200)

@@ -117,6 +117,11 @@ class Metrics:
             buckets=_WAIT_BUCKETS,
             registry=registry,
         )
+        self.wall_stands = Gauge(
+            "facepass_wall_stands",
+            "Whether the database held events apart when it was last looked at (1) or not (0)",
+            registry=registry,
+        )
         self.storage_free_bytes = Gauge(
             "facepass_storage_free_bytes",
             "Space left on the volume of the data, in bytes; 0 where it is not watched",

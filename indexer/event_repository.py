@@ -48,7 +48,7 @@ class EventRepository:
 
         An expired event of this name makes room.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(name) as connection:
             row = await self._insert(connection, name, fields, mark)
             if row is None:
                 before = await connection.fetchrow(SQL["event_request"], name.key)
@@ -64,16 +64,16 @@ class EventRepository:
 
     async def get(self, name: EventName) -> Event:
         """Raises EventNotFound."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(name) as connection:
             return await self._reader.get(connection, name)
 
     async def get_by_uid(self, uid: UUID) -> Event:
         """Raises EventNotFound, also for an event that is none of the caller's."""
         async with self._database.transaction() as connection:
             name = await connection.fetchval(SQL["event_by_uid"], uid)
-            if name is None or not caller.get().may_see(name):
-                raise EventNotFound(f"there is no event with uid {uid}", metadata={"uid": str(uid)})
-            return await self._reader.get(connection, EventName(name))
+        if name is None or not caller.get().may_see(name):
+            raise EventNotFound(f"there is no event with uid {uid}", metadata={"uid": str(uid)})
+        return await self.get(EventName(name))
 
     async def list(self, after: str, limit: int) -> list[Event]:
         """The caller's events by name, from the one after `after`."""
@@ -86,7 +86,7 @@ class EventRepository:
         self, name: EventName, etag: str, change: Callable[[EventFields], EventFields]
     ) -> Event:
         """Apply `change` to the event's fields. Raises EventNotFound, EtagMismatch."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(name) as connection:
             event = await self._locked(connection, name, etag)
             row = await connection.fetchrow(
                 SQL["update_event"], name.key, *_values(change(event.fields))
@@ -96,7 +96,7 @@ class EventRepository:
     async def delete(self, name: EventName, etag: str, *, validate_only: bool) -> Removed:
         """Delete an event with all that it holds. Raises EventNotFound, EtagMismatch."""
         erasure_id = None
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(name) as connection:
             event = await self._locked(connection, name, etag)
             if not validate_only:
                 erasure_id = await remove_event(connection, event, Kind.EVENT)

@@ -29,7 +29,7 @@ class PhotoRepository:
 
     async def digest(self, event: Event, photo_id: str) -> tuple[bytes, PhotoState] | None:
         """SHA-256 and state of a stored photo of that very event, None when there is none."""
-        async with self._database.statements() as connection:
+        async with self._database.statements(event.name) as connection:
             row = await connection.fetchrow(
                 SQL["photo_digest"], event.name.key, photo_id, event.uid
             )
@@ -42,7 +42,7 @@ class PhotoRepository:
             event = await self._reader.get(connection, name.event)
             return await _one(connection, event, name)
 
-        return await self._database.read(work)
+        return await self._database.read(work, name.event)
 
     async def list(
         self, name: EventName, after: int, state: PhotoState | None, limit: int
@@ -56,12 +56,12 @@ class PhotoRepository:
             )
             return await photos_with_faces(connection, event, rows)
 
-        return await self._database.read(work)
+        return await self._database.read(work, name)
 
     async def delete_photo(self, name: PhotoName, *, validate_only: bool) -> Removed:
         """Delete a photo with its faces. Raises EventNotFound, PhotoNotFound."""
         erasure_id = None
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(name.event) as connection:
             event, photo = await self._locked(connection, name)
             if not validate_only:
                 key = name.event.key
@@ -82,7 +82,7 @@ class PhotoRepository:
     async def delete_face(self, name: FaceName, *, validate_only: bool) -> Removed:
         """Delete one face. Raises EventNotFound, FaceNotFound."""
         erasure_id = None
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(name.photo.event) as connection:
             try:
                 event, photo = await self._locked(connection, name.photo)
             except PhotoNotFound:
@@ -97,7 +97,7 @@ class PhotoRepository:
 
     async def report_pending(self, event: EventName, server_id: UUID, pending: int) -> None:
         """Say how many photos of an event this server is working on."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(event) as connection:
             if pending:
                 await connection.execute(SQL["report_pending"], event.key, server_id, pending)
             else:

@@ -1,4 +1,4 @@
-"""Committing indexed photos: many photos of one event in one transaction, templates by COPY."""
+"""Committing indexed photos: many photos of one event in one transaction."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from time import monotonic
 import asyncpg
 
 from common.db.events import EventReader
-from common.db.photos import FACE_COLUMNS, face_record, faces_to_json
+from common.db.photos import face_record, faces_to_json
 from common.db.pool import CommitUnknown, Database
 from common.db.sql import load_queries
 from common.errors import (
@@ -33,11 +33,6 @@ from indexer.repository import advance, forget, photos_with_faces
 SQL = load_queries("indexer")
 log = logging.getLogger(__name__)
 _PAUSE_S = 0.25
-PHOTO_COLUMNS = (
-    "event_id", "photo_no", "photo_id", "state", "sha256", "size_bytes", "width", "height",
-    "file_name", "source_uri", "capture_time", "attributes", "unindexed", "rejection_reason",
-    "rejection_message", "version", "index_time",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +167,7 @@ class WriteRepository:
     ) -> list[Written | FacePassError]:
         """unconfirmed: versions of attempts that Postgres was asked to commit; this one's goes
         there."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(event.name) as connection:
             batch = await self._begin(connection, event)
             ids = [write.info.photo_id for write in writes]
             rows = await connection.fetch(SQL["photos_by_id"], event.name.key, ids)
@@ -241,11 +236,9 @@ async def _store(connection: asyncpg.Connection, batch: _Batch) -> None:
         await connection.executemany(SQL["delete_photo"], [(key, each) for each in numbers])
         await _record_replaced(connection, batch)
     records = [_photo_record(key, batch.version, photo) for photo in batch.photos]
-    await connection.copy_records_to_table("photo", records=records, columns=PHOTO_COLUMNS)
+    await connection.execute(SQL["insert_photos"], records)
     if batch.templates:
-        await connection.copy_records_to_table(
-            "face", records=batch.templates, columns=FACE_COLUMNS
-        )
+        await connection.execute(SQL["insert_faces"], batch.templates)
     indexed = _count(batch.photos, PhotoState.INDEXED)
     await advance(
         connection,
@@ -276,6 +269,7 @@ def _count(photos: Sequence[Photo], state: PhotoState) -> int:
 
 
 def _photo_record(key: int, version: int, photo: Photo) -> tuple[object, ...]:
+    """One photo as a row of `photo`."""
     info = photo.info
     return (
         key, photo.photo_no, info.photo_id, photo.state.value, photo.sha256, photo.size_bytes,

@@ -71,7 +71,7 @@ class Compare:
                 embedding = await read_template(connection, event, face)
                 return ProbeReading(embedding), event.pack or self._pack
 
-            return await self._database.read(work)
+            return await self._database.read(work, face.photo.event)
         own = StoredPack(
             0,
             self._pack.key,

@@ -108,10 +108,10 @@ class Search:
             return await self._answer(connection, query, images, probe_ms, started, in_snapshot)
 
         try:
-            async with self._database.statements() as connection:
+            async with self._database.statements(query.event) as connection:
                 answer = await work(connection, in_snapshot=False)
         except (SnapshotNeeded, *_BY_WHAT_WAS_KNOWN):
-            answer = await self._database.read(work)
+            answer = await self._database.read(work, query.event)
         usable = sum(reading.embedding is not None for reading in answer.probes)
         count(probes=len(answer.probes), usable=usable, matches=answer.total)
         # The answer goes first: its caller waits, the metrics do not.
@@ -172,7 +172,7 @@ class Search:
             if isinstance(probe, FaceProbe) and probe.name.photo.event != query.event:
                 raise InvalidArgument(f"probes[{i}].face", f"is not a face of {query.event}")
         if images:
-            async with self._database.statements() as connection:
+            async with self._database.statements(query.event) as connection:
                 event = await self._reader.get(connection, query.event)
             self._probes.check_pack(event.pack)
         return {i: await self._probes.image(probe, f"probes[{i}]") for i, probe in images}

@@ -37,7 +37,7 @@ class TemplateRepository:
                 raise
             return gallery
 
-        return await self._database.read(work)
+        return await self._database.read(work, event.name)
 
     async def changes(self, before: Event) -> Changes | None:
         """What happened to an event since it was as `before`; None where that is no longer known.

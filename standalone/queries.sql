@@ -5,11 +5,7 @@ SELECT current_setting('server_version_num')::int AS version_num,
        current_setting('server_version') AS version,
        (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS vector,
        (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS vector_available,
-       current_user AS role,
-       r.rolsuper AS superuser,
-       r.rolbypassrls AS bypasses_row_security
-  FROM pg_roles r
- WHERE r.rolname = current_user;
+       current_user AS role;
 
 -- settings --
 -- $1 names. Their values, as far as this role may see them.

@@ -6,6 +6,7 @@ import asyncpg
 
 from common.db.migrate import pending_migrations
 from common.db.sql import load_queries
+from common.db.wall import Wall, examine_wall
 from common.errors import SetupError
 from standalone.tuning import DURABLE
 
@@ -24,8 +25,8 @@ class DatabaseFacts:
     vector_available: str | None
     """Version of pgvector that could be created."""
     role: str
-    superuser: bool
-    bypasses_row_security: bool
+    wall: Wall | None
+    """What the role could see of all events; None where the tables are not there yet."""
     missing_migrations: tuple[str, ...]
     migration_problem: str
     """Why the migrations that were run do not fit this release; empty where they do."""
@@ -56,6 +57,7 @@ async def _examine(connection: asyncpg.Connection) -> DatabaseFacts:
     missing, problem = await _migrations(connection)
     return DatabaseFacts(
         **dict(server),
+        wall=await examine_wall(connection) if not missing and not problem else None,
         missing_migrations=missing,
         migration_problem=problem,
         tables_out_of_reach=tuple(row["relname"] for row in out_of_reach),

@@ -14,6 +14,7 @@ from common.config import DatabaseSettings
 from common.db.codec import register_codecs
 from common.db.migrate import migrate, pending_migrations
 from common.db.pool import Database
+from common.db.wall import examine_wall
 from common.errors import DatabaseUnavailable, SetupError
 
 log = logging.getLogger(__name__)
@@ -110,7 +111,10 @@ async def _require_usable(pool: asyncpg.Pool, settings: DatabaseSettings, *, pat
     async def look() -> list[str]:
         try:
             async with pool.acquire(timeout=settings.acquire_timeout_s) as connection:
-                return await pending_migrations(connection)
+                missing = await pending_migrations(connection)
+                if not missing:
+                    (await examine_wall(connection)).require()
+                return missing
         except _WRONG as error:
             if patient and _may_come(error):
                 raise DatabaseUnavailable(_words(error)) from error
@@ -141,8 +145,8 @@ def _say_waiting(error: DatabaseUnavailable) -> None:
 
 
 async def _nothing_to_reset(_: asyncpg.Connection) -> None:
-    """Settings are made for one transaction only, so there is no need to ask Postgres to reset
-    them."""
+    """Settings are made for one transaction only, and which event a session sees is said each time,
+    so there is no need to ask Postgres to reset them."""
 
 
 async def _close(pool: asyncpg.Pool) -> None:

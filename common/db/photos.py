@@ -102,17 +102,10 @@ def _quality_values(quality: Quality) -> tuple[float, ...]:
     )
 
 
-FACE_COLUMNS = (
-    "event_id", "pack_id", "face_no", "photo_no", "version", "x", "y", "width", "height",
-    "detection_score", "quality_score", "sharpness", "brightness", "yaw", "pitch", "roll",
-    "landmarks", "embedding",
-)  # fmt: skip
-
-
 def face_record(
     event_id: int, pack_id: int, face_no: int, photo_no: int, version: int, face: Face
 ) -> tuple[object, ...]:
-    """One face with its template as a record of COPY into `face`, in the order of FACE_COLUMNS."""
+    """One face with its template as a row of `face`."""
     box = face.detection.box
     return (
         event_id,

@@ -5,18 +5,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Literal, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 import asyncpg
-from asyncpg.transaction import Transaction
 
 from common.errors import DatabaseUnavailable, FacePassError, OutOfSpace
+from common.names import EventName
 
 Connection: TypeAlias = asyncpg.Connection
 T = TypeVar("T")
 # An event's own relation was replaced between the look at the event's row and the look into it.
 _REPLACED = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
 _ATTEMPTS = 5
+_EVENT = "facepass.event_id"
+"""The setting that the policies of migration 0005 compare with."""
 _KEPT_OF = 4
 """One in so many connections may stay out of the pool between short statements."""
 _GOODBYE_S = 1.0
@@ -52,8 +54,20 @@ class PoolLoad:
     waiting: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A connection out of the pool, and the event that its session sees as far as we know."""
+
+    connection: asyncpg.Connection
+    sees: str | None
+
+
 class Database:
     """A pool of connections, handed out inside transactions.
+
+    What is done for an event names it here, as the call was allowed it. Postgres then lets that
+    event's rows through and no others, whatever a query asks for; without an event, none that hold
+    anybody's data. This is the only place that says which.
 
     connections: those that are open, whoever has them.
     """
@@ -67,7 +81,7 @@ class Database:
         self._pool = pool
         self._acquire_timeout_s = acquire_timeout_s
         self._connections = connections
-        self._kept: list[asyncpg.Connection] = []
+        self._kept: list[_Kept] = []
         self._waiting = 0
         self.waited: Callable[[float], object] = lambda _: None
         """Told of each wait for a connection, in seconds."""
@@ -80,37 +94,44 @@ class Database:
         return PoolLoad(busy, idle, self._pool.get_max_size(), self._waiting)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
+    async def transaction(
+        self, event: EventName | None = None
+    ) -> AsyncIterator[asyncpg.Connection]:
         """A read-committed transaction. Raises DatabaseUnavailable when Postgres is away or too
         slow."""
-        async with self._transaction("read_committed", readonly=False) as connection:
+        async with self._transaction(event, "READ COMMITTED") as connection:
             yield connection
 
     @asynccontextmanager
-    async def statements(self) -> AsyncIterator[asyncpg.Connection]:
+    async def statements(self, event: EventName | None = None) -> AsyncIterator[asyncpg.Connection]:
         """A connection whose statements each see what is committed when they begin: cheaper than
         a snapshot. Raises SnapshotNeeded where an event's own relation was replaced meanwhile."""
         try:
-            connection = await self._take()
+            kept = await self._take(_seen(event))
+            connection = kept.connection
             try:
+                # Transactions say for themselves what they see, so the session's word is only ours.
+                if kept.sees != _seen(event):
+                    await connection.execute(f"SET {_EVENT} = '{_seen(event)}'")
                 yield connection
             except BaseException:
                 await self._release(connection)
                 raise
-            await self._put_back(connection)
+            await self._put_back(_Kept(connection, _seen(event)))
         except _REPLACED as error:
             raise SnapshotNeeded from error
         except _AWAY as error:
             raise _ours(error) from error
 
-    async def _take(self) -> asyncpg.Connection:
+    async def _take(self, seen: str) -> _Kept:
         # Taking one from the pool and giving it back costs more than a short statement.
         while self._kept:
-            connection = self._kept.pop()
-            if not connection.is_closed():
-                return connection
-            await self._release(connection)
-        return await self._acquire()
+            kept = next((each for each in self._kept if each.sees == seen), self._kept[-1])
+            self._kept.remove(kept)
+            if not kept.connection.is_closed():
+                return kept
+            await self._release(kept.connection)
+        return _Kept(await self._acquire(), None)
 
     async def _acquire(self) -> asyncpg.Connection:
         self._waiting += 1
@@ -121,11 +142,12 @@ class Database:
             self._waiting -= 1
             self.waited(perf_counter() - started)
 
-    async def _put_back(self, connection: asyncpg.Connection) -> None:
-        if len(self._kept) < self._pool.get_max_size() // _KEPT_OF and not connection.is_closed():
-            self._kept.append(connection)
+    async def _put_back(self, kept: _Kept) -> None:
+        room = len(self._kept) < self._pool.get_max_size() // _KEPT_OF
+        if room and not kept.connection.is_closed():
+            self._kept.append(kept)
         else:
-            await self._release(connection)
+            await self._release(kept.connection)
 
     async def _release(self, connection: asyncpg.Connection) -> None:
         # What cannot be given back in time is closed by asyncpg.
@@ -135,7 +157,7 @@ class Database:
     async def close(self) -> None:
         """Give back what was kept from the pool."""
         while self._kept:
-            await self._release(self._kept.pop())
+            await self._release(self._kept.pop().connection)
 
     def drop_connections(self) -> None:
         """Close every connection that is not in a transaction: Postgres does not answer, and what
@@ -145,12 +167,16 @@ class Database:
             if not connection.is_closed() and not connection.is_in_transaction():
                 connection.terminate()
 
-    async def read(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+    async def read(
+        self,
+        work: Callable[[asyncpg.Connection], Awaitable[T]],
+        event: EventName | None = None,
+    ) -> T:
         """Do `work` in a snapshot; again in a new one where an event's own relation was replaced
         meanwhile, so it must not change anything."""
         for attempt in range(_ATTEMPTS):
             try:
-                async with self.snapshot() as connection:
+                async with self.snapshot(event) as connection:
                     return await work(connection)
             except _REPLACED:
                 if attempt == _ATTEMPTS - 1:
@@ -158,62 +184,66 @@ class Database:
         raise AssertionError
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[asyncpg.Connection]:
+    async def snapshot(self, event: EventName | None = None) -> AsyncIterator[asyncpg.Connection]:
         """A read-only transaction in which every query sees the same state."""
-        async with self._transaction("repeatable_read", readonly=True) as connection:
+        async with self._transaction(event, "REPEATABLE READ", readonly=True) as connection:
             yield connection
 
     @asynccontextmanager
-    async def copying(self) -> AsyncIterator[asyncpg.Connection]:
+    async def copying(self, event: EventName) -> AsyncIterator[asyncpg.Connection]:
         """A transaction in which every query sees the same state, for writing what was read to
         where nobody else writes."""
-        async with self._transaction("repeatable_read", readonly=False) as connection:
+        async with self._transaction(event, "REPEATABLE READ") as connection:
             yield connection
 
     @asynccontextmanager
     async def _transaction(
-        self, isolation: Literal["read_committed", "repeatable_read"], *, readonly: bool
+        self, event: EventName | None, isolation: str, *, readonly: bool = False
     ) -> AsyncIterator[asyncpg.Connection]:
         try:
             connection = await self._acquire()
             try:
-                transaction = connection.transaction(isolation=isolation, readonly=readonly)
-                await _begin(connection, transaction)
+                access = "READ ONLY" if readonly else "READ WRITE"
+                await _begin(connection, f"ISOLATION LEVEL {isolation} {access}", _seen(event))
                 try:
                     yield connection
                 except BaseException:
-                    await _roll_back(connection, transaction)
+                    await _roll_back(connection)
                     raise
-                await _commit(connection, transaction, readonly=readonly)
+                await _commit(connection, readonly=readonly)
             finally:
                 await self._release(connection)
         except _AWAY as error:
             raise _ours(error) from error
 
 
-async def _begin(connection: asyncpg.Connection, transaction: Transaction) -> None:
+def _seen(event: EventName | None) -> str:
+    """The value of the setting: digits or nothing."""
+    return "" if event is None else str(event.key)
+
+
+async def _begin(connection: asyncpg.Connection, how: str, seen: str) -> None:
     try:
-        await transaction.start()
+        # Both in one message, so that it takes no longer than BEGIN.
+        await connection.execute(f"BEGIN {how}; SET LOCAL {_EVENT} = '{seen}'")
     except BaseException:
         _discard(connection)
         raise
 
 
-async def _roll_back(connection: asyncpg.Connection, transaction: Transaction) -> None:
+async def _roll_back(connection: asyncpg.Connection) -> None:
     try:
         async with asyncio.timeout(_GOODBYE_S):
-            await transaction.rollback()
+            await connection.execute("ROLLBACK")
     except BaseException as error:
         _discard(connection)
         if not isinstance(error, Exception):
             raise
 
 
-async def _commit(
-    connection: asyncpg.Connection, transaction: Transaction, *, readonly: bool
-) -> None:
+async def _commit(connection: asyncpg.Connection, *, readonly: bool) -> None:
     try:
-        await transaction.commit()
+        await connection.execute("COMMIT")
     except BaseException as error:
         _discard(connection)
         if readonly or not isinstance(error, Exception):

@@ -138,3 +138,27 @@ SELECT remove_faces($1, $2, $3, $4);
 -- sign_of_life --
 -- No parameters.
 SELECT 1;
+
+-- wall --
+-- No parameters; facepass.event_id must not be set. What this role could see of all events: roles that it may become
+-- and that own the tables or stand above all policies, tables that are open to it, canaries (migration 0007).
+WITH walled AS (SELECT c.oid, c.relowner, c.relrowsecurity, n.nspname ~ '^ev_[0-9]+$' AS own
+                  FROM pg_class c
+                  JOIN pg_namespace n ON n.oid = c.relnamespace
+                 WHERE c.oid = ANY ('{photo, face, tombstone, ingest, suppression}'::regclass[])
+                    OR (c.relname = 'face' AND c.relkind = 'r' AND n.nspname ~ '^ev_[0-9]+$'))
+SELECT session_user::text AS role,
+       ARRAY(SELECT r.rolname::text
+               FROM pg_roles r
+              WHERE (r.rolsuper OR r.rolbypassrls OR r.oid IN (SELECT relowner FROM walled))
+                AND pg_has_role(session_user, r.oid, 'MEMBER')
+              ORDER BY r.rolname) AS above,
+       ARRAY(SELECT oid::regclass::text
+               FROM walled
+              WHERE NOT relrowsecurity
+                 -- Not of own relations: one that is being dropped would look open.
+                 OR (NOT own AND NOT row_security_active(oid)) ORDER BY 1) AS open_tables,
+       (SELECT count(*) FROM photo WHERE event_id = 0) + (SELECT count(*) FROM face WHERE event_id = 0)
+           + (SELECT count(*) FROM tombstone WHERE event_id = 0)
+           + (SELECT count(*) FROM ingest WHERE event_id = 0)
+           + (SELECT count(*) FROM suppression WHERE event_id = 0) AS canaries;

@@ -1,28 +1,31 @@
-"""Knowing whether Postgres answers."""
+"""Knowing whether Postgres answers, and still holds events apart."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from time import monotonic
 
 import asyncpg
 
 from common.config import DatabaseSettings
 from common.db.pool import Database
 from common.db.sql import load_queries
+from common.db.wall import examine_wall
 from common.metrics import Metrics
 
 log = logging.getLogger(__name__)
 SQL = load_queries("common.db")
 _INTERVAL_S = 1.0
+_WALL_INTERVAL_S = 60.0
 _PATIENCE_S = 3.0
 """Longest wait for a sign of life; with the interval a loss is known within 4 s."""
 _FAILED = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 class DatabaseWatch:
-    """Looks at the database every second, on a connection of its own: a pool whose connections are
-    all at work is no dead database."""
+    """Looks at the database every second, at its wall between events every minute, on a connection
+    of its own: a pool whose connections are all at work is no dead database."""
 
     def __init__(
         self,
@@ -37,11 +40,13 @@ class DatabaseWatch:
         self._metrics = metrics
         self._connection: asyncpg.Connection | None = None
         self._answered = True
+        self._wall_s = monotonic() + _WALL_INTERVAL_S
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
         """Watch for as long as the context lasts, and call `tell` at each change."""
         self._metrics.database_available.set(1)
+        self._metrics.wall_stands.set(1)
         task = asyncio.create_task(self._run())
         try:
             yield
@@ -76,10 +81,20 @@ class DatabaseWatch:
                         self._dsn, server_settings={"application_name": "facepass-watch"}
                     )
                 await self._connection.fetchval(SQL["sign_of_life"])
+                if monotonic() >= self._wall_s:
+                    self._wall_s = monotonic() + _WALL_INTERVAL_S
+                    await self._look_at_wall(self._connection)
         except _FAILED:
             self._drop()
             return False
         return True
+
+    async def _look_at_wall(self, connection: asyncpg.Connection) -> None:
+        holes = (await examine_wall(connection)).holes
+        self._metrics.wall_stands.set(int(not holes))
+        if holes:
+            extra = {"action": "wall_is_open"}
+            log.error("the database does not hold events apart: %s", holes, extra=extra)
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None

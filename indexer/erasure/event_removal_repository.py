@@ -47,26 +47,38 @@ class ExpiredEvents:
         """Remove rows of an expired event, at most some thousand of them; returns which, and
         whether nothing is left of it. None where there is none."""
         async with self._database.transaction() as connection:
-            row = await connection.fetchrow(SQL["hold_expired_event"])
+            names = [row["name"] for row in await connection.fetch(SQL["expired_events"])]
+        for name in map(EventName, names):
+            finished = await self._remove_some_of(name)
+            if finished is not None:
+                return name, finished
+        return None
+
+    async def _remove_some_of(self, name: EventName) -> bool | None:
+        """Whether nothing is left of it; None where another server is at it."""
+        key = name.key
+        async with self._database.transaction(name) as connection:
+            row = await connection.fetchrow(SQL["hold_expired_event"], key)
             if row is None:
                 return None
-            event = await self._reader.from_row(connection, row)
-            key = event.name.key
             first = await connection.fetchval(SQL["first_face"], key)
             if first is not None:
                 await remove_faces(connection, key, first, first + _AT_A_TIME)
-                return event.name, False
+                return False
             deleted = await connection.execute(SQL["delete_some_photos"], key, _AT_A_TIME)
             if deleted == f"DELETE {_AT_A_TIME}":
-                return event.name, False
+                return False
+            event = await self._reader.from_row(connection, row)
             await remove_event(connection, event, Kind.EXPIRY)
-            return event.name, True
+            return True
 
     async def remove_suppressions(self) -> None:
         """Remove templates of suppressions that have ended."""
         async with self._database.transaction() as connection:
-            for row in await connection.fetch(SQL["expired_suppressions"]):
-                await connection.execute(SQL["delete_suppressions"], row["event_id"], True)
+            names = [row["name"] for row in await connection.fetch(SQL["ended_suppressions"])]
+        for name in map(EventName, names):
+            async with self._database.transaction(name) as connection:
+                await connection.execute(SQL["delete_suppressions"], name.key, True)
 
     async def remove_strays(self, age_s: float) -> None:
         """Remove what servers reported that have been gone for so long."""

@@ -38,7 +38,7 @@ class PersonRepository:
             event = await self._reader.get(connection, name)
             return (await self._found(connection, event, sample, min_similarity))[0]
 
-        return await self._database.read(work)
+        return await self._database.read(work, name)
 
     async def erase(
         self,
@@ -49,7 +49,7 @@ class PersonRepository:
     ) -> tuple[Person, UUID]:
         """Remove who `find` finds, and keep the sample where later photos are to be compared with
         it; returns the receipt's id too."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(name) as connection:
             row = await connection.fetchrow(EVENT_SQL["lock_event"], name.key)
             if row is None or row["name"] != name.event:
                 raise event_not_found(name)

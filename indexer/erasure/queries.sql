@@ -114,13 +114,13 @@ UPDATE erasure
  WHERE physical_time IS NULL AND wiped_lsn < (SELECT redo_lsn FROM pg_control_checkpoint())
 RETURNING kind, faces, extract(epoch FROM now() - create_time)::float8 AS seconds;
 
+-- expired_events --
+-- Those that expired first.
+SELECT name FROM event WHERE expire_time <= now() ORDER BY expire_time LIMIT 20;
+
 -- hold_expired_event --
--- The event that expired first, unless another server is at it.
-SELECT * FROM event
- WHERE expire_time <= now()
- ORDER BY expire_time
- LIMIT 1
-   FOR UPDATE SKIP LOCKED;
+-- $1 event_id. None where another server is at it.
+SELECT * FROM event WHERE event_id = $1 AND expire_time <= now() FOR UPDATE SKIP LOCKED;
 
 -- first_face --
 -- $1 event_id.
@@ -133,14 +133,15 @@ DELETE FROM photo
 
 -- delete_stray_ingest --
 -- $1 seconds without a heartbeat. Of servers that ended without saying so.
-DELETE FROM ingest WHERE heartbeat < now() - make_interval(secs => $1);
+SELECT remove_stray_ingest($1);
 
 -- insert_suppression --
 -- $1 event_id, $2 suppression_id, $3 uid, $4 min_similarity, $5 until, $6 template.
 INSERT INTO suppression (event_id, suppression_id, uid, min_similarity, until, embedding) VALUES ($1, $2, $3, $4, $5, $6);
 
--- expired_suppressions --
-SELECT DISTINCT event_id FROM suppression WHERE until <= now();
+-- ended_suppressions --
+-- Names of the events that have some.
+SELECT name FROM event WHERE event_id IN (SELECT events_with_ended_suppressions());
 
 -- delete_suppressions --
 -- $1 event_id, $2 whether only those that have expired.

@@ -80,12 +80,13 @@ class CuratorRepository:
         async with self._database.transaction() as connection:
             rows = await connection.fetch(SQL["events_with_old_tombstones"], age_s)
         for row in rows:
-            while await self._forget_some(row["event_id"], age_s):
+            while await self._forget_some(EventName(row["name"]), age_s):
                 pass
 
-    async def _forget_some(self, key: int, age_s: float) -> bool:
+    async def _forget_some(self, event: EventName, age_s: float) -> bool:
         """A few at a time: the event's writers wait meanwhile."""
-        async with self._database.transaction() as connection:
+        key = event.key
+        async with self._database.transaction(event) as connection:
             await connection.fetchrow(EVENT_SQL["lock_event"], key)
             floor = await connection.fetchval(
                 SQL["tombstone_floor"], key, age_s, _TOMBSTONES_AT_A_TIME

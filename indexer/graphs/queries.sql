@@ -257,7 +257,8 @@ UPDATE event SET relation_ef = $4, relation_recall = $5 WHERE event_id = $1 AND 
 
 -- events_with_old_tombstones --
 -- $1 age in seconds.
-SELECT DISTINCT event_id FROM tombstone WHERE delete_time < now() - make_interval(secs => $1);
+SELECT name FROM event
+ WHERE event_id IN (SELECT events_with_tombstones(now() - make_interval(secs => $1)));
 
 -- tombstone_floor --
 -- $1 event_id, $2 age in seconds, $3 how many at most. The version up to which they can go.

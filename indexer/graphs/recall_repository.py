@@ -67,7 +67,7 @@ class RecallRepository:
         templates: dict[int, EmbeddingVector] = {}
         with superseding():
             for number in numbers:
-                async with self._database.snapshot() as connection:
+                async with self._database.snapshot(event.name) as connection:
                     found = await EventFaces(connection, event).template(number)
                 if found is not None:
                     templates[number] = found[1]
@@ -85,7 +85,7 @@ class RecallRepository:
     async def _probe(self, event: Event, face_no: int, vector: EmbeddingVector) -> Probe:
         assert event.relation is not None and event.pack is not None
         lowest = lowest_similarity(event)
-        async with self._database.snapshot() as connection:
+        async with self._database.snapshot(event.name) as connection:
             exact = await EventFaces(connection, event).exact(vector, lowest)
         # Itself it finds too easily; what came since is not in the graph.
         mark = event.relation.mark
@@ -97,7 +97,7 @@ class RecallRepository:
         assert event.relation is not None
         own = table(event.relation.number)
         with superseding():
-            async with self._database.snapshot() as connection:
+            async with self._database.snapshot(event.name) as connection:
                 faces = EventFaces(connection, event)
                 graph = await faces.nearest_in_graph(
                     probe.vector, lowest_similarity(event), ef_search

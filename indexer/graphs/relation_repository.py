@@ -52,7 +52,7 @@ class RelationRepository:
 
     async def event(self, claim: Claim) -> Event:
         """The event of a claim. Raises EventNotFound when that very one is gone."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(claim.event) as connection:
             event = await self._reader.get(connection, claim.event)
         if event.uid != claim.uid:
             raise EventNotFound(f"{claim.event} was deleted", metadata={"event": str(claim.event)})
@@ -71,7 +71,7 @@ class RelationRepository:
         """Fill a new relation with the event's faces as they are at one moment. Raises
         OutOfSpace."""
         with superseding(), _needing_room():
-            async with self._database.copying() as connection:
+            async with self._database.copying(claim.event) as connection:
                 event = await self._reader.get(connection, claim.event)
                 _check(event, claim)
                 await connection.execute(SQL["lift_timeout"])
@@ -144,7 +144,7 @@ class RelationRepository:
 
     async def _follow(self, claim: Claim, copy: Copy) -> int:
         with superseding():
-            async with self._database.transaction() as connection:
+            async with self._database.transaction(claim.event) as connection:
                 event = await self._reader.get(connection, claim.event)
                 _check_unchanged(event, copy.event)
                 await _forget(connection, copy, copy.event.version, event)
@@ -214,7 +214,7 @@ class RelationRepository:
     ) -> AsyncIterator[tuple[asyncpg.Connection, Event]]:
         """A transaction that holds the event's row and the claim. `changing`: alone."""
         with superseding():
-            async with self._database.transaction() as connection:
+            async with self._database.transaction(claim.event) as connection:
                 query = EVENT_SQL["lock_event"] if changing else SQL["hold_event"]
                 row = await connection.fetchrow(query, claim.event.key)
                 if row is None or row["uid"] != claim.uid:

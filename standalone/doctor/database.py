@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common.config import DatabaseSettings
+from common.db.wall import ADVICE
 from common.errors import SetupError
 from standalone.binaries import Binaries
 from standalone.data_dir import PASSWORDS_FILE, DataDir
@@ -75,8 +76,8 @@ def judge(facts: DatabaseFacts, *, migrates_itself: bool = False) -> Iterator[Fi
     """
     yield _version(facts)
     yield _vector(facts)
-    yield _role(facts)
     yield _migrations(facts, migrates_itself)
+    yield from _wall(facts)
     if facts.tables_out_of_reach:
         yield fail(
             "rights",
@@ -120,16 +121,11 @@ def _vector(facts: DatabaseFacts) -> Finding:
     return ok("pgvector", f"version {facts.vector}")
 
 
-def _role(facts: DatabaseFacts) -> Finding:
-    if facts.superuser or facts.bypasses_row_security:
-        what = "is a superuser" if facts.superuser else "bypasses row-level security"
-        return warn(
-            "role",
-            f"{facts.role} {what}: nothing in the database holds events apart then",
-            "use a plain role for FACEPASS_DATABASE__DSN, and the tables' owner for "
-            "FACEPASS_DATABASE__MIGRATION_DSN",
-        )
-    return ok("role", f"{facts.role} is neither superuser nor above row-level security")
+def _wall(facts: DatabaseFacts) -> Iterator[Finding]:
+    if facts.wall is not None and facts.wall.holes:
+        yield fail("wall", f"{facts.role} could see faces of any event: {facts.wall.holes}", ADVICE)
+    elif facts.wall is not None:
+        yield ok("wall", f"{facts.role} sees no event's faces but those of the one it works for")
 
 
 def _migrations(facts: DatabaseFacts, migrates_itself: bool) -> Finding:

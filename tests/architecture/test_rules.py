@@ -24,7 +24,8 @@ NAMING = ("event", "event_id", "name", "parent", "face", "photo", "person", "eve
 ELSEWHERE = {
     # CreateEvent's handler has it agree with `event_id`, or be empty.
     "/facepass.v1.Events/CreateEvent": {"event.name"},
-    # Operations have no event in their names: the service asks once it has read them.
+    # Receipts and operations have no event in their names: it is asked for once they are read.
+    "/facepass.v1.Indexer/GetErasure": {"name"},
     **{
         f"/google.longrunning.Operations/{call}Operation{s}": {"name"}
         for call, s in (("Get", ""), ("List", "s"), ("Wait", ""), ("Cancel", ""), ("Delete", ""))

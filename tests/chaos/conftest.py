@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from postgres_family import PostgresFamily
 
 Told = str | int | float
 
@@ -32,7 +31,6 @@ def evidence(seed: int) -> Callable[[], AbstractContextManager[Path]]:
         try:
             yield folder
         except BaseException:
-            PostgresFamily(folder / "data").end()
             print(f"FACEPASS_TEST_SEED={seed}; journal, logs and data are kept in {folder}")
             raise
         shutil.rmtree(folder)

@@ -49,7 +49,7 @@ async def run_sql(postgres: EmbeddedPostgres, sql: str) -> None:
 def test_healthy_database_has_nothing_to_mend(healthy: DatabaseSettings) -> None:
     findings = list(database.check_given(healthy))
     assert {each.level for each in findings} == {Level.OK}
-    assert {each.subject for each in findings} == {"postgres", "pgvector", "role", "migrations"}
+    assert {each.subject for each in findings} == {"postgres", "pgvector", "wall", "migrations"}
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,7 @@ def test_healthy_database_has_nothing_to_mend(healthy: DatabaseSettings) -> None
         ("UPDATE migration SET number = 999 WHERE number = 1", "migrations", "later one"),
         ("REVOKE SELECT ON migration FROM facepass_server", "migrations", "release"),
         ("REVOKE DELETE ON photo, face FROM facepass_server", "rights", "GRANT SELECT"),
+        ("ALTER TABLE photo DISABLE ROW LEVEL SECURITY", "wall", "MIGRATION_DSN"),
     ],
 )
 def test_harmed_database(
@@ -78,10 +79,14 @@ def test_rights_name_the_tables(postgres: EmbeddedPostgres, healthy: DatabaseSet
     assert "face, photo" in one(database.check_given(healthy), "rights").text
 
 
-def test_superuser_is_warned_of(postgres: EmbeddedPostgres, healthy: DatabaseSettings) -> None:
-    dsn = SecretStr(postgres.dsn(Role.SUPERUSER, DATABASE))
-    found = one(database.check_given(healthy.model_copy(update={"dsn": dsn})), "role")
-    assert found.level is Level.WARN and "FACEPASS_DATABASE__MIGRATION_DSN" in found.advice
+@pytest.mark.parametrize("role", [Role.SUPERUSER, Role.OWNER])
+def test_roles_above_the_wall(
+    postgres: EmbeddedPostgres, healthy: DatabaseSettings, role: Role
+) -> None:
+    dsn = SecretStr(postgres.dsn(role, DATABASE))
+    found = one(database.check_given(healthy.model_copy(update={"dsn": dsn})), "wall")
+    assert found.level is Level.FAIL and "FACEPASS_DATABASE__MIGRATION_DSN" in found.advice
+    assert role.value in found.text and "4 rows" in found.text
 
 
 def test_old_versions_and_unsafe_settings(healthy: DatabaseSettings) -> None:
@@ -91,13 +96,11 @@ def test_old_versions_and_unsafe_settings(healthy: DatabaseSettings) -> None:
         version="15.9",
         version_num=150009,
         vector="0.7.4",
-        bypasses_row_security=True,
         unsafe_settings=("fsync = off",),
     )
     findings = list(database.judge(old))
     assert "16 or later" in one(findings, "postgres").advice
     assert "0.8 or later" in one(findings, "pgvector").advice
-    assert "bypasses" in one(findings, "role").text
     assert "fsync = off" in one(findings, "safety").text
     absent = replace(facts, vector=None, vector_available=None)
     assert "install it there" in one(database.judge(absent), "pgvector").advice

@@ -127,7 +127,7 @@ async def opened(pool: Database) -> None:
 
 async def numbers(pool: Database) -> list[int]:
     """Every face as often as readers see it."""
-    async with pool.snapshot() as connection:
+    async with pool.snapshot(GALA) as connection:
         event = await EventReader(PackRegistry()).get(connection, GALA)
         seen: list[int] = []
         await EventFaces(connection, event).templates(
@@ -303,13 +303,13 @@ async def test_old_tombstones_go_and_raise_the_floor(
     await delete(servers, "gala", "1-10")
     curator = CuratorRepository(pool, EventReader(PackRegistry()))
     await curator.forget_tombstones(86_400.0)
-    assert await owner.fetchval("SELECT count(*) FROM tombstone") == 8
+    assert await owner.fetchval("SELECT count(*) FROM tombstone WHERE event_id >= 0") == 8
     old = (await event_of(pool)).version - 1
     await owner.execute(
         "UPDATE tombstone SET delete_time = now() - interval '2 days' WHERE version = $1", old
     )
     await curator.forget_tombstones(86_400.0)
-    assert await owner.fetchval("SELECT count(*) FROM tombstone") == 4
+    assert await owner.fetchval("SELECT count(*) FROM tombstone WHERE event_id >= 0") == 4
     assert (await event_of(pool)).tombstone_floor == old
 
 

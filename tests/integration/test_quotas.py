@@ -10,14 +10,14 @@ from typing import Any
 
 import grpc
 import pytest
+from authority import ISSUER, Signer, jwks
 from facepass import AsyncClient, PhotoSource, ResourceExhausted
 from facepass.v1 import events_pb2, searcher_pb2, types_pb2
 from facepass.v1 import indexer_pb2 as pb
 from google.rpc import error_details_pb2, status_pb2
 from record import in_file, until
 
-from common.auth.caller import Caller, caller
-from common.config import AuditSettings, QuotaSettings
+from common.config import AuditSettings, AuthSettings, QuotaSettings
 from common.db.opening import open_database
 from common.quotas.buckets import Charge
 from common.quotas.repository import SharedBuckets
@@ -41,17 +41,16 @@ def settings(file: Path, **quota: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def quoted(database: Any, vision: Any, serving: Any, tmp_path: Path) -> Any:
-    """Servers with quotas, all of whose callers are one subject."""
+    """Servers with quotas."""
 
     @asynccontextmanager
-    async def serve(subject: str = "", **quota: Any) -> AsyncIterator[Any]:
-        before = caller.set(Caller(subject, frozenset(), ("*",)))
-        try:
-            asked = settings(tmp_path / "audit.jsonl", **quota)
-            async with serving(database.settings, vision, **asked) as servers:
-                yield servers
-        finally:
-            caller.reset(before)
+    async def serve(auth: AuthSettings | None = None, **quota: Any) -> AsyncIterator[Any]:
+        asked = {
+            which: each.model_copy(update={"auth": auth or AuthSettings()})
+            for which, each in settings(tmp_path / "audit.jsonl", **quota).items()
+        }
+        async with serving(database.settings, vision, **asked) as servers:
+            yield servers
 
     return serve
 
@@ -61,10 +60,18 @@ async def create(servers: Any, *names: str) -> None:
         await servers.events.CreateEvent(events_pb2.CreateEventRequest(event_id=name))
 
 
-async def search(servers: Any, *people: int, event: str = GALA) -> searcher_pb2.SearchResponse:
+def shown(token: str) -> list[tuple[str, str]]:
+    return [("authorization", f"Bearer {token}")] if token else []
+
+
+async def search(
+    servers: Any, *people: int, event: str = GALA, token: str = ""
+) -> searcher_pb2.SearchResponse:
     probes = [searcher_pb2.Probe(image=fake_photo([person])) for person in people]
     request = searcher_pb2.SearchRequest(event=event, probes=probes)
-    answer: searcher_pb2.SearchResponse = await servers.searcher.Search(request)
+    answer: searcher_pb2.SearchResponse = await servers.searcher.Search(
+        request, metadata=shown(token)
+    )
     return answer
 
 
@@ -135,16 +142,20 @@ async def test_searches_of_an_event_leave_others_alone(quoted: Any) -> None:
         await search(servers, 1, event="events/ball")
 
 
-async def test_subjects_are_apart_and_servers_together(quoted: Any) -> None:
-    async with quoted("one", searches_per_minute=2, shared=True) as servers:
-        await create(servers, "gala")
-        await search(servers, 1)
-        async with quoted("one", searches_per_minute=2, shared=True) as beside:
-            await search(beside, 1)
-            assert (await refusal(search(beside, 1)))[0] == "searches"
-        assert (await refusal(search(servers, 1)))[0] == "searches"
-        async with quoted("another", searches_per_minute=2, shared=True) as beside:
-            await search(beside, 1)
+async def test_subjects_are_apart_and_servers_together(quoted: Any, tmp_path: Path) -> None:
+    signer = Signer.new("key")
+    (tmp_path / "jwks.json").write_bytes(jwks(signer))
+    auth = AuthSettings(jwks=str(tmp_path / "jwks.json"), issuer=ISSUER)
+    one, another = (signer.token(sub=subject) for subject in ("one", "another"))
+    async with quoted(auth, searches_per_minute=2, shared=True) as servers:
+        gala = events_pb2.CreateEventRequest(event_id="gala")
+        await servers.events.CreateEvent(gala, metadata=shown(one))
+        await search(servers, 1, token=one)
+        async with quoted(auth, searches_per_minute=2, shared=True) as beside:
+            await search(beside, 1, token=one)
+            assert (await refusal(search(beside, 1, token=one)))[0] == "searches"
+            await search(beside, 1, token=another)
+        assert (await refusal(search(servers, 1, token=one)))[0] == "searches"
 
 
 async def test_photos_bytes_and_pixels(quoted: Any) -> None:

@@ -37,8 +37,8 @@ class Interrupted(Database):
         self.happened = False
 
     @asynccontextmanager
-    async def statements(self) -> AsyncIterator[Any]:
-        async with self._database.statements() as connection:
+    async def statements(self, event: EventName | None = None) -> AsyncIterator[Any]:
+        async with self._database.statements(event) as connection:
             yield _Connection(connection, self._before)
 
     @asynccontextmanager

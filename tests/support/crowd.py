@@ -59,7 +59,7 @@ class Crowd:
         return crowd
 
     async def event(self) -> Event:
-        async with self.database.transaction() as connection:
+        async with self.database.transaction(self.name) as connection:
             return await EventReader(PackRegistry()).get(connection, self.name)
 
     async def add(self, photo_id: str, faces: int) -> None:
@@ -113,7 +113,7 @@ class Crowd:
                 seen[ids[photo_no]] = seen.get(ids[photo_no], 0) + 1
             return seen
 
-        return await self.database.read(work)
+        return await self.database.read(work, self.name)
 
     async def assert_whole(self) -> None:
         """Everything that was acknowledged is there, exactly once, and nothing else."""

@@ -31,6 +31,7 @@ _STORED = """
 SELECT p.photo_id, (SELECT count(*) FROM face f
                      WHERE f.event_id = p.event_id AND f.photo_no = p.photo_no) AS faces
   FROM photo p
+ WHERE p.event_id >= 0
 """
 
 
