@@ -34,6 +34,8 @@ DASHBOARD = json.loads((DEPLOY / "grafana/facepass.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 RATE_INTERVAL = "30s"
 LOAD_S = 8.0
+START_S = 2 * PATIENCE_S
+pytestmark = pytest.mark.timeout(5 * PATIENCE_S)
 
 
 def alerts() -> list[dict[str, Any]]:
@@ -116,7 +118,7 @@ def standalone() -> Iterator[dict[str, str]]:
             command, env={**os.environ, **environment}, stdout=sink, stderr=sink
         )
     try:
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + START_S
         while not ready.exists():
             assert process.poll() is None and time.monotonic() < until, log.read_text()
             time.sleep(0.1)
