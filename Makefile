@@ -11,12 +11,13 @@ LAST_RELEASE = $(shell git describe --tags --abbrev=0 2>/dev/null)
 OURS := common indexer searcher standalone client demo tests tools $(patsubst %/,%,$(dir $(firstword $(wildcard bench/*.py))))
 # Each of pytest's processes has a Postgres of its own; the tests of one file share what they set up.
 PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+LOCK := uv pip compile pyproject.toml --universal --generate-hashes --no-header --no-annotate --quiet
 PHOTOS ?=
 SELFIE ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run demo test test-full test-chaos coverage check lint types format protos protos-check \
-  proto-lint proto-breaking buf docs docs-check audit bench bench-index bench-search locks clean
+  proto-lint proto-breaking buf docs docs-check monitoring-check up down audit bench bench-index bench-search locks clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -82,11 +83,23 @@ $(VENV)/node/$(BUF_VERSION): | setup
 	@if command -v npm >/dev/null; then npm install --silent --no-save --no-package-lock --ignore-scripts \
 	  --prefix $(VENV)/node @bufbuild/buf@$(BUF_VERSION) && touch $@; else echo 'No npm: buf is not installed.'; fi
 
-docs: setup ## Write docs/configuration.md and deploy/env.example from the settings.
+docs: setup ## Write docs/configuration.md and deploy/env.example from the settings, and the dashboard.
 	$(BIN)/python tools/configuration.py
+	$(BIN)/python tools/dashboard.py
 
 docs-check: setup ## Fail when they are stale.
 	$(BIN)/python tools/configuration.py --check
+	$(BIN)/python tools/dashboard.py --check
+
+monitoring-check: setup ## Test alerts and dashboard with a real Prometheus, where it is installed.
+	$(BIN)/pytest -n 0 tests/acceptance/test_monitoring.py
+
+up: ## Run FacePass with Docker: Postgres, both servers, Prometheus, Grafana.
+	deploy/secrets.sh deploy/secrets
+	docker compose -f deploy/compose.yaml up --build --detach
+
+down: ## Stop that; its data stays.
+	docker compose -f deploy/compose.yaml down
 
 audit: setup $(VENV)/audit/$(PIP_AUDIT_VERSION) ## Ask for known vulnerabilities of the locked packages; skipped, saying so, where nobody can be asked.
 	$(BIN)/python tools/audit.py $(VENV)/audit/bin/pip-audit
@@ -105,10 +118,11 @@ bench-search: setup ## Measure search and storage against one global HNSW: about
 bench-index: setup ## Measure indexing with real model packs against insightface: almost eight minutes.
 	$(BIN)/python -m bench.index
 
-locks: setup ## Resolve requirements/dev.lock again.
+locks: setup ## Resolve requirements/*.lock again.
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile --universal --generate-hashes --no-header --no-annotate --quiet \
-	  --extra cpu --extra starter --group dev pyproject.toml -o requirements/dev.lock
+	$(BIN)/$(LOCK) --extra cpu --extra starter --group dev -o requirements/dev.lock
+	$(BIN)/$(LOCK) --extra cpu --extra starter -o requirements/cpu.lock
+	$(BIN)/$(LOCK) --no-config --override requirements/gpu.overrides --extra gpu -o requirements/gpu.lock
 
 clean: ## Remove what was made here, less .venv.
 	rm -rf demo/out dist .chaos-figures .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

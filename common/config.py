@@ -2,12 +2,16 @@
 down."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
+Address = Annotated[str, Field(pattern=r"^(unix:.+|[^\s:]+:\d{1,5}|\[[^\s\]]+\]:\d{1,5})$")]
+"""`host:port`, or `unix:path`."""
+MetricsAddress = Annotated[str, Field(pattern=r"^([^\s:]+:\d{1,5}|\[[^\s\]]+\]:\d{1,5})?$")]
+"""`host:port`, or empty."""
 
 
 class SettingsBlock(BaseModel):
@@ -23,9 +27,13 @@ class DatabaseSettings(SettingsBlock):
     """Postgres >= 16 with pgvector >= 0.8: `postgresql://user:password@host:5432/facepass`, of a
     plain role that is neither superuser nor owner. Empty: the standalone runs its own embedded
     Postgres; the separate servers refuse to start."""
+    dsn_file: str = ""
+    """File that holds `dsn`, in its place: what an orchestrator mounts as a secret."""
     migration_dsn: SecretStr = SecretStr("")
     """The same database as the role that owns the tables, for `facepass-server migrate`. Empty
     means `dsn`."""
+    migration_dsn_file: str = ""
+    """File that holds `migration_dsn`, in its place."""
     pool_size: int = Field(default=10, ge=1, le=200)
     """Most connections of one server process."""
     acquire_timeout_s: float = Field(default=5.0, gt=0, le=300)
@@ -103,9 +111,9 @@ class ImageLimits(SettingsBlock):
 class ServerSettings(SettingsBlock):
     """One gRPC server."""
 
-    listen: str
+    listen: Address
     """Address and port of the gRPC server. Port 0 takes any free one."""
-    metrics_listen: str
+    metrics_listen: MetricsAddress
     """Address and port of the Prometheus endpoint (`/metrics`). Empty means none."""
     max_connections: int = Field(default=1000, ge=1, le=1_000_000)
     """Most connections; further ones are closed at once."""

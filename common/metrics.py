@@ -1,18 +1,23 @@
 """All metrics, in one list. No label has unbounded values: no event, no photo, no subject."""
 
+import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
     Histogram,
+    Info,
     ProcessCollector,
     start_http_server,
 )
 
-_RPC_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_RPC_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600)
+_PHOTO_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_WAIT_BUCKETS = (0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10)
 _BUILD_BUCKETS = (0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 _RECALL_BUCKETS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1)
 _ERASURE_BUCKETS = (1, 10, 60, 120, 300, 600, 1800, 3600, 14_400, 43_200, 86_400)
@@ -26,6 +31,13 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
+        self.build = Info("facepass_build", "What runs", registry=registry)
+        self.build.info(_build())
+        self.ready = Gauge(
+            "facepass_ready",
+            "Whether calls would succeed (1) or not (0), as health says",
+            registry=registry,
+        )
         self.rpcs = Counter("facepass_rpcs", "Calls served", ["method", "code"], registry=registry)
         self.rpc_seconds = Histogram(
             "facepass_rpc_seconds",
@@ -40,6 +52,12 @@ class Metrics:
         self.calls_admitted = Gauge(
             "facepass_calls_admitted",
             "Calls that count towards a limit, by the limit's name",
+            ["limit"],
+            registry=registry,
+        )
+        self.calls_limit = Gauge(
+            "facepass_calls_limit",
+            "Most calls that are admitted at a time, by the limit's name",
             ["limit"],
             registry=registry,
         )
@@ -93,17 +111,30 @@ class Metrics:
             "Whether the database answered when it was last asked (1) or not (0)",
             registry=registry,
         )
+        self.database_wait_seconds = Histogram(
+            "facepass_database_wait_seconds",
+            "Time that a call waited for a connection to the database",
+            buckets=_WAIT_BUCKETS,
+            registry=registry,
+        )
         self.wall_stands = Gauge(
             "facepass_wall_stands",
             "Whether the database held events apart when it was last looked at (1) or not (0)",
             registry=registry,
         )
         self.storage_free_bytes = Gauge(
-            "facepass_storage_free_bytes", "Space left where the data is", registry=registry
+            "facepass_storage_free_bytes",
+            "Space left on the volume of the data, in bytes; 0 where it is not watched",
+            registry=registry,
+        )
+        self.storage_bytes = Gauge(
+            "facepass_storage_bytes",
+            "Size of the volume of the data, in bytes; 0 where it is not watched",
+            registry=registry,
         )
         self.database_bytes = Gauge(
             "facepass_database_bytes",
-            "Size of the database, where it is limited",
+            "Size of the database, in bytes; 0 where it is not limited",
             registry=registry,
         )
         self.ingest_refused = Gauge(
@@ -113,6 +144,13 @@ class Metrics:
         )
         self.photos = Counter(
             "facepass_photos", "Photos answered, by outcome", ["state"], registry=registry
+        )
+        self.photo_seconds = Histogram(
+            "facepass_photo_seconds",
+            "Time from the last byte of a photo to its answer, by outcome",
+            ["state"],
+            buckets=_PHOTO_BUCKETS,
+            registry=registry,
         )
         self.photos_pending = Gauge(
             "facepass_photos_pending", "Photos being worked on", registry=registry
@@ -200,6 +238,12 @@ class Metrics:
             ["outcome"],
             registry=registry,
         )
+        self.promotions_open = Gauge(
+            "facepass_promotions_open",
+            "Work on the graphs of events that is not done, by whether a server has it",
+            ["state"],
+            registry=registry,
+        )
         self.promotion_seconds = Histogram(
             "facepass_promotion_seconds",
             "Time of one phase of building an event's graph",
@@ -210,10 +254,27 @@ class Metrics:
         self.relations = Gauge(
             "facepass_relations", "Events' own tables, by state", ["state"], registry=registry
         )
+        self.events = Gauge("facepass_events", "Events that are stored", registry=registry)
+        self.faces_stored = Gauge(
+            "facepass_faces_stored",
+            "Templates that are stored, in the shared table or in events' own, to within a minute",
+            ["tier"],
+            registry=registry,
+        )
         self.index_recall = Histogram(
             "facepass_index_recall",
             "Share of the faces above the threshold that a graph finds, as measured",
             buckets=_RECALL_BUCKETS,
+            registry=registry,
+        )
+        self.index_recall_target = Gauge(
+            "facepass_index_recall_target",
+            "Share of the faces above the threshold that graphs are to find",
+            registry=registry,
+        )
+        self.index_recall_below_target = Counter(
+            "facepass_index_recall_below_target",
+            "Measurements that found a graph below the target at its widest search",
             registry=registry,
         )
         self.events_expired = Counter(
@@ -248,6 +309,23 @@ class Metrics:
             "Measured searches of which a graph came up with fewer faces than asked for",
             registry=registry,
         )
+
+
+def _build() -> dict[str, str]:
+    return {
+        "version": version("facepass-server"),
+        "python": platform.python_version(),
+        "onnxruntime": _runtime(),
+    }
+
+
+def _runtime() -> str:
+    """The version of onnxruntime, whose two distributions share a name; empty where there is
+    none."""
+    for name in ("onnxruntime", "onnxruntime-gpu"):
+        with suppress(PackageNotFoundError):
+            return version(name)
+    return ""
 
 
 @contextmanager

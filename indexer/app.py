@@ -7,6 +7,7 @@ from facepass.v1 import events_pb2_grpc, indexer_pb2_grpc
 from google.longrunning import operations_pb2_grpc
 
 from common.audit.log import auditing
+from common.database_metrics import observe_database
 from common.db.events import EventReader, PackRegistry
 from common.db.opening import open_database, patiently
 from common.db.searchers import STALE_S
@@ -98,6 +99,7 @@ async def serving(
         open_database(settings.database, patient=True) as database,
         in_the_background(settings, reader, metrics, pace or Pace()) as curator,
     ):
+        observe_database(metrics, database)
 
         async def own_pack() -> StoredPack:
             async with database.transaction() as connection:

@@ -2,15 +2,22 @@
 
 from pydantic import Field
 
-from common.config import MIB, CommonSettings, ServerSettings, SettingsBlock
+from common.config import (
+    MIB,
+    Address,
+    CommonSettings,
+    MetricsAddress,
+    ServerSettings,
+    SettingsBlock,
+)
 
 
 class IndexerServerSettings(ServerSettings):
     """The indexing server."""
 
-    listen: str = "127.0.0.1:50051"
+    listen: Address = "127.0.0.1:50051"
     """Address and port of the gRPC server. Port 0 takes any free one."""
-    metrics_listen: str = "127.0.0.1:9101"
+    metrics_listen: MetricsAddress = "127.0.0.1:9101"
     """Address and port of the Prometheus endpoint (`/metrics`). Empty means none."""
     photos_per_stream: int = Field(default=8, ge=1, le=1024)
     """Photos of one stream that are worked on at a time; the caller is made to wait beyond."""

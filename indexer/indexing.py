@@ -80,6 +80,8 @@ class PhotoIndexing:
         self._space = space
         self._quotas = quotas
         self._metrics = metrics
+        for state in PhotoResultState:
+            metrics.photos.labels(state.value)
 
     def check(self, event: Event) -> None:
         """Raises PackMismatch when this server cannot index photos of the event, OutOfSpace when
@@ -94,6 +96,7 @@ class PhotoIndexing:
         Raises EventNotFound when the event is deleted meanwhile, PackMismatch when another pack's
         templates get there first.
         """
+        started = perf_counter()
         async with self._pending.photo(job.event.name):
             try:
                 outcome = await self._index(job, upload)
@@ -102,6 +105,8 @@ class PhotoIndexing:
             except Exception as error:
                 outcome = _failure(upload, error)
         self._observe(outcome)
+        seconds = self._metrics.photo_seconds.labels(outcome.state.value)
+        seconds.observe(perf_counter() - started)
         return outcome
 
     async def _index(self, job: IndexJob, upload: Upload) -> PhotoOutcome:

@@ -85,6 +85,7 @@ class Space:
             log.error("cannot look at the volume: %s", error, extra={"action": "volume_unknown"})
             return self._volume_full
         self._metrics.storage_free_bytes.set(usage.free)
+        self._metrics.storage_bytes.set(usage.total)
         least = max(settings.min_free_share * usage.total, settings.min_free_bytes)
         if self._volume_full:
             least += _BACK * usage.total

@@ -7,6 +7,7 @@ from uuid import uuid4
 from facepass.v1 import searcher_pb2_grpc
 
 from common.audit.log import auditing
+from common.database_metrics import observe_database
 from common.db.events import EventReader, PackRegistry
 from common.db.opening import open_database
 from common.db.watch import DatabaseWatch
@@ -76,6 +77,7 @@ async def serving(
     overwrite_freed_memory()
     async with open_database(settings.database, patient=True) as database:
         metrics = server.metrics
+        observe_database(metrics, database)
         if not shares_vision:
             observe_workload(metrics, vision)
         reader = EventReader(PackRegistry())

@@ -2,15 +2,22 @@
 
 from pydantic import Field
 
-from common.config import MIB, CommonSettings, ServerSettings, SettingsBlock
+from common.config import (
+    MIB,
+    Address,
+    CommonSettings,
+    MetricsAddress,
+    ServerSettings,
+    SettingsBlock,
+)
 
 
 class SearcherServerSettings(ServerSettings):
     """The query server."""
 
-    listen: str = "127.0.0.1:50052"
+    listen: Address = "127.0.0.1:50052"
     """Address and port of the gRPC server. Port 0 takes any free one."""
-    metrics_listen: str = "127.0.0.1:9102"
+    metrics_listen: MetricsAddress = "127.0.0.1:9102"
     """Address and port of the Prometheus endpoint (`/metrics`). Empty means none."""
     max_searches: int = Field(default=0, ge=0, le=10_000)
     """Most calls at a time; further ones are refused at once, with when to try again. More make

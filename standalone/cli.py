@@ -10,7 +10,7 @@ from pathlib import Path
 from common.config import CommonSettings
 from common.errors import FacePassError
 from common.logs import configure_logs
-from standalone import audit, models, tokens
+from standalone import audit, health, models, tokens
 from standalone.config import Overrides, WrongSetting, read_settings, unknown_variables
 from standalone.data_dir import default_data_dir
 
@@ -26,6 +26,7 @@ On a Postgres of your own, named by FACEPASS_DATABASE__DSN:
   facepass-server migrate      bring the database up to date
   facepass-server indexer      run the server that takes photos in
   facepass-server searcher     run the server that finds people in them
+  facepass-server health       ask a running server how it is
 """
 EPILOG = """\
 Settings are FACEPASS_* variables; deploy/env.example and docs/configuration.md list them all.
@@ -92,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_serving(server, name)
     migrate = _add(commands, "migrate", "bring the database up to date", MIGRATE)
     migrate.set_defaults(command=_migrate)
+    health.add_options(_add(commands, "health", "ask a running server how it is", health.HELP))
     models.add_commands(_add(commands, "models", "list, pull or show model packs", models.HELP))
     tokens.add_options(_add(commands, "token", "mint a token for development", tokens.HELP))
     audit.add_commands(

@@ -4,19 +4,22 @@ import json
 import os
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import SettingsError
 
-from common.config import CommonSettings
+from common.config import CommonSettings, DatabaseSettings
 from common.errors import SetupError
 from indexer.config import IndexerSettings
 from searcher.config import SearcherSettings
 
 PREFIX = "FACEPASS_"
 _SECRET = ("dsn", "migration_dsn")
+_FILE = "_file"
+"""Ends the name of the setting that names a secret's file."""
 _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 Overrides = Mapping[str, Mapping[str, str]]
 """Values that go before the environment's, by block and field."""
@@ -34,12 +37,32 @@ def read_settings(settings: type[S], overrides: Overrides | None = None) -> S:
     """
     values: dict[str, Any] = {block: dict(fields) for block, fields in (overrides or {}).items()}
     try:
-        return settings(**values)
+        found = settings(**values)
+        secrets = _from_files(found.database)
+        database = found.database.model_copy(update=secrets)
+        return found.model_copy(update={"database": database}) if secrets else found
     except ValidationError as error:
         complaints = [_complaint(settings, dict(each)) for each in error.errors()]
         raise WrongSetting("; ".join(complaints)) from error
     except SettingsError as error:
         raise WrongSetting("; ".join(_not_json(settings)) or str(error)) from error
+
+
+def _from_files(database: DatabaseSettings) -> dict[str, SecretStr]:
+    """The secrets of which a file is named. Raises WrongSetting."""
+    found = {}
+    for name in _SECRET:
+        path = getattr(database, name + _FILE)
+        variable = f"{PREFIX}DATABASE__{name}".upper()
+        if path and getattr(database, name).get_secret_value():
+            raise WrongSetting(f"{variable} and {variable}_FILE are both set: unset one")
+        if path:
+            try:
+                found[name] = SecretStr(Path(path).expanduser().read_text().strip())
+            except (OSError, UnicodeError) as error:
+                why = getattr(error, "strerror", None) or "is no text"
+                raise WrongSetting(f"{variable}_FILE: cannot read {path}: {why}") from error
+    return found
 
 
 def unknown_variables() -> list[str]:
@@ -83,6 +106,10 @@ def _field(settings: type[BaseModel], location: list[str]) -> FieldInfo | None:
 def _accepted(field: FieldInfo) -> str:
     if typing.get_origin(field.annotation) is typing.Literal:
         return "must be one of " + ", ".join(map(str, typing.get_args(field.annotation)))
+    if field.annotation is bool:
+        return "must be true or false"
+    if any(getattr(limit, "pattern", None) for limit in field.metadata):
+        return "must be host:port, such as 127.0.0.1:50051"
     limits = [
         f"{sign} {getattr(limit, name)}"
         for limit in field.metadata

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TypeAlias, TypeVar
 
 import asyncpg
@@ -44,6 +45,16 @@ class CommitUnknown(DatabaseUnavailable):
 
 
 @dataclass(frozen=True, slots=True)
+class PoolLoad:
+    """How many connections there are and what they do, and how many calls wait for one."""
+
+    busy: int
+    idle: int
+    most: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Kept:
     """A connection out of the pool, and the event that its session sees as far as we know."""
 
@@ -71,6 +82,16 @@ class Database:
         self._acquire_timeout_s = acquire_timeout_s
         self._connections = connections
         self._kept: list[_Kept] = []
+        self._waiting = 0
+        self.waited: Callable[[float], object] = lambda _: None
+        """Told of each wait for a connection, in seconds."""
+
+    @property
+    def load(self) -> PoolLoad:
+        """What the pool does now."""
+        idle = self._pool.get_idle_size() + len(self._kept)
+        busy = max(self._pool.get_size() - idle, 0)
+        return PoolLoad(busy, idle, self._pool.get_max_size(), self._waiting)
 
     @asynccontextmanager
     async def transaction(
@@ -110,7 +131,16 @@ class Database:
             if not kept.connection.is_closed():
                 return kept
             await self._release(kept.connection)
-        return _Kept(await self._pool.acquire(timeout=self._acquire_timeout_s), None)
+        return _Kept(await self._acquire(), None)
+
+    async def _acquire(self) -> asyncpg.Connection:
+        self._waiting += 1
+        started = perf_counter()
+        try:
+            return await self._pool.acquire(timeout=self._acquire_timeout_s)
+        finally:
+            self._waiting -= 1
+            self.waited(perf_counter() - started)
 
     async def _put_back(self, kept: _Kept) -> None:
         room = len(self._kept) < self._pool.get_max_size() // _KEPT_OF
@@ -171,7 +201,7 @@ class Database:
         self, event: EventName | None, isolation: str, *, readonly: bool = False
     ) -> AsyncIterator[asyncpg.Connection]:
         try:
-            connection = await self._pool.acquire(timeout=self._acquire_timeout_s)
+            connection = await self._acquire()
             try:
                 access = "READ ONLY" if readonly else "READ WRITE"
                 await _begin(connection, f"ISOLATION LEVEL {isolation} {access}", _seen(event))

@@ -36,6 +36,9 @@ class Gate:
         self._in_flight = 0
         self._typical_s = _UNKNOWN_S
         self._admitted = metrics.calls_admitted.labels(name)
+        metrics.calls_limit.labels(name).set(most)
+        # An increase is told only of what was there before.
+        metrics.refusals.labels(name, name)
 
     def check(self) -> None:
         """Raises Overloaded where no more calls are let in."""

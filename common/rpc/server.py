@@ -104,6 +104,7 @@ class Listening:
 
     async def set_ready(self, ready: bool) -> None:
         """Say whether calls would succeed. That the process lives, the service "" says."""
+        self.metrics.ready.set(int(ready))
         for name in self._servicers:
             await self._status.set(name, _told(ready))
 
@@ -113,6 +114,7 @@ class Listening:
         grace_s, self._grace_s = self._grace_s, 0.0
         notice_s = self._notice_s if self._open and grace_s else 0.0
         self._open = False
+        self.metrics.ready.set(0)
         await self._status.enter_graceful_shutdown()
         finished = False
         try:

@@ -15,6 +15,7 @@ from indexer.graphs.operations import Claim, Failure, Progress, Strategy, Supers
 from indexer.graphs.promotion import Promotion
 
 log = logging.getLogger(__name__)
+_FAILED, _OUT_OF_SPACE = "failed", "out_of_space"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,9 @@ class Curator:
         self._metrics = metrics
         self._pace = pace
         self._woken = asyncio.Event()
+        # An increase is told only of what was there before.
+        for outcome in (_FAILED, _OUT_OF_SPACE):
+            metrics.promotions.labels(outcome)
 
     def wake(self) -> None:
         """Look for work now."""
@@ -75,7 +79,7 @@ class Curator:
 
     async def _work(self, claim: Claim) -> bool:
         """Work on one operation; False where another attempt should wait a while."""
-        outcome = "failed"
+        outcome = _FAILED
         try:
             result = await self._watched(claim)
             outcome = result.value.lower()
@@ -87,7 +91,7 @@ class Curator:
             outcome = "event_gone"
             await self._queue.finish(claim, Failure(error.reason, error.message))
         except OutOfSpace as error:
-            outcome = "out_of_space"
+            outcome = _OUT_OF_SPACE
             log.error(error.message, extra={"action": outcome, "event": str(claim.event)})
             await self._queue.finish(claim, Failure(error.reason, error.message))
         except (DatabaseUnavailable, asyncio.CancelledError):

@@ -1,5 +1,6 @@
 """What is to be done about events in the background."""
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from common.db.events import EventReader
@@ -14,6 +15,18 @@ SQL = load_queries("indexer.graphs")
 EVENT_SQL = load_queries("indexer")
 LEAST_FOLD = 500
 _TOMBSTONES_AT_A_TIME = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """How much there is: events, their faces in the shared table and in events' own tables, and
+    operations that wait or are worked on."""
+
+    events: int
+    shared_faces: int
+    own_faces: int
+    queued: int
+    running: int
 
 
 class CuratorRepository:
@@ -41,6 +54,14 @@ class CuratorRepository:
             return list(
                 {row["event_id"]: (EventName(row["name"]), row["uid"]) for row in events}.values()
             )
+
+    async def stock(self) -> Stock:
+        """Count what there is. Looks at every event's row."""
+        async with self._database.transaction() as connection:
+            stored = await connection.fetchrow(SQL["stored_counts"])
+            work = await connection.fetchrow(SQL["open_operation_counts"])
+            shared = max(stored["faces"] - stored["own"], 0)
+            return Stock(stored["events"], shared, stored["own"], work["queued"], work["running"])
 
     async def promoted_after(self, key: int) -> Event | None:
         """The event with a graph whose key comes next."""

@@ -17,6 +17,7 @@ from indexer.graphs.recall import RecallWatch
 TOMBSTONE_AGE_S = 86_400.0
 OPERATION_AGE_S = 7 * 86_400.0
 _SELDOM_S = 600.0
+_STOCK_S = 60.0
 _STATES = ("BUILDING", "CLEANING", "SERVING", "DROPPING")
 
 
@@ -34,6 +35,7 @@ class Housekeeping:
         self._settings = settings
         self._metrics = metrics
         self._seldom_s = 0.0
+        self._stock_s = 0.0
         self._recall_s = monotonic() + settings.recall_interval_s
         self._measured = -1
 
@@ -55,6 +57,9 @@ class Housekeeping:
         for state in _STATES:
             self._metrics.relations.labels(state.lower()).set(counts.get(state, 0))
         now = monotonic()
+        if now >= self._stock_s:
+            self._stock_s = now + _STOCK_S
+            await self._tell_stock()
         if now >= self._recall_s:
             self._recall_s = now + self._settings.recall_interval_s
             await self._measure_one()
@@ -62,6 +67,14 @@ class Housekeeping:
             self._seldom_s = now + _SELDOM_S
             await self._repository.forget_tombstones(TOMBSTONE_AGE_S)
             await self._queue.forget(OPERATION_AGE_S)
+
+    async def _tell_stock(self) -> None:
+        stock, metrics = await self._repository.stock(), self._metrics
+        metrics.events.set(stock.events)
+        metrics.faces_stored.labels("shared").set(stock.shared_faces)
+        metrics.faces_stored.labels("own").set(stock.own_faces)
+        metrics.promotions_open.labels("queued").set(stock.queued)
+        metrics.promotions_open.labels("running").set(stock.running)
 
     async def _measure_one(self) -> None:
         event = await self._repository.promoted_after(self._measured)

@@ -211,6 +211,12 @@ SELECT r.relation, r.event_id, r.uid, r.state,
 -- relation_counts --
 SELECT state, count(*) AS relations FROM relation GROUP BY state;
 
+-- open_operation_counts --
+SELECT count(claimed_by) AS running, count(*) - count(claimed_by) AS queued FROM operation WHERE NOT done;
+
+-- stored_counts --
+SELECT count(*) AS events, coalesce(sum(faces), 0) AS faces, coalesce(sum(relation_faces), 0) AS own FROM event;
+
 -- events_by_key --
 -- $1 event_ids, expired ones too.
 SELECT event_id, name, uid FROM event WHERE event_id = ANY ($1::bigint[]);

@@ -26,6 +26,7 @@ class RecallWatch:
     ) -> None:
         self._repository = repository
         self._metrics = metrics
+        metrics.index_recall_target.set(target_recall)
         self._target = target_recall
         self._aim = 1 - (1 - target_recall) / 5
         """What is aimed at where something must be chosen: the probes are a sample, and others
@@ -52,6 +53,7 @@ class RecallWatch:
         if recall is not None:
             self._metrics.index_recall.observe(recall)
             if recall < self._target:
+                self._metrics.index_recall_below_target.inc()
                 _say("recall_below_target", event, ef_search, recall)
         return Measured(ef_search, recall)
 

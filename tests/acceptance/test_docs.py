@@ -150,7 +150,7 @@ def test_galleries(tmp_path: Path, addresses: dict[str, str], commands: Path) ->
     assert re.search(r"operations/[0-9a-f-]{36}", printed)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, "docs/operations.md"])
 def test_make_targets_are_there(page: str) -> None:
     blocks = [code for kind, code in BLOCK.findall((ROOT / page).read_text()) if kind == "console"]
     lines = [line for code in blocks for line in code.splitlines()]

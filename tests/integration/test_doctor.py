@@ -227,7 +227,7 @@ def test_command_looks_at_the_embedded_postgres_and_leaves_it_as_it_was() -> Non
         assert not (data / "postgres/postmaster.pid").exists()
         (data / "passwords.json").chmod(0o644)
         assert "chmod 600" in doctor().stdout
-        broken = doctor(FACEPASS_SEARCHER__LISTEN="nowhere")
+        broken = doctor(FACEPASS_SEARCHER__LISTEN="nowhere:99999")
         assert broken.returncode == 1
         assert "FACEPASS_SEARCHER__LISTEN" in broken.stdout
     finally:
