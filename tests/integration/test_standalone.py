@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -217,14 +218,16 @@ async def test_second_signal_does_not_wait_for_what_is_in_flight() -> None:
 
 
 def test_failed_start_leaves_nothing_running(folder: Path) -> None:
-    taken = command(
-        "standalone",
-        f"--data-dir={folder / 'data'}",
-        *ANY_PORT,
-        "--searcher-listen=203.0.113.1:50052",
-    )
+    with socket.create_server(("127.0.0.1", 0)) as somebody:
+        address = f"127.0.0.1:{somebody.getsockname()[1]}"
+        taken = command(
+            "standalone",
+            f"--data-dir={folder / 'data'}",
+            *ANY_PORT,
+            f"--searcher-listen={address}",
+        )
     assert taken.returncode == 1
-    assert "cannot listen on 203.0.113.1:50052" in taken.stderr
+    assert f"cannot listen on {address}" in taken.stderr
     assert "Traceback" not in taken.stderr
     with EmbeddedPostgres(folder / "data"):
         pass
