@@ -25,7 +25,8 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _PAUSE_S = 0.1
 _ORPHANS = """
 SELECT count(*) FROM face f
- WHERE NOT EXISTS (SELECT FROM photo p WHERE p.event_id = f.event_id AND p.photo_no = f.photo_no)
+ WHERE f.event_id > 0
+   AND NOT EXISTS (SELECT FROM photo p WHERE p.event_id = f.event_id AND p.photo_no = f.photo_no)
 """
 _STORED = """
 SELECT p.photo_id, (SELECT count(*) FROM face f
