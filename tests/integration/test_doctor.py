@@ -86,7 +86,7 @@ def test_roles_above_the_wall(
     dsn = SecretStr(postgres.dsn(role, DATABASE))
     found = one(database.check_given(healthy.model_copy(update={"dsn": dsn})), "wall")
     assert found.level is Level.FAIL and "FACEPASS_DATABASE__MIGRATION_DSN" in found.advice
-    assert role.value in found.text and "4 rows" in found.text
+    assert role.value in found.text and "5 rows" in found.text
 
 
 def test_old_versions_and_unsafe_settings(healthy: DatabaseSettings) -> None:

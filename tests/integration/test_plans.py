@@ -233,6 +233,8 @@ OF_EVENT_DATA = re.compile(
 LEFT_OUT = {
     # Of few operations, with the event of each.
     ("indexer.graphs", "operations"),
+    # In the background: the rows of all events, which are few.
+    ("indexer.graphs", "stored_counts"),
     # Only insert.
     ("indexer", "insert_event"),
     ("indexer", "insert_photos"),
