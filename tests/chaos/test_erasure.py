@@ -82,6 +82,7 @@ async def memory_clean(started: Started, person: int, within_s: float) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 async def test_no_searcher_has_who_was_erased(
     database: Any, vision: Any, tmp_path: Path, long: bool, figure: Any

@@ -57,6 +57,7 @@ def rss_mib() -> float:
     return psutil.Process(os.getpid()).memory_info().rss / MIB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["searches", "photos"])
 async def test_overload(servers: Any, tmp_path: Path, long: bool, figure: Any, what: str) -> None:
     address, method, request = requests(servers, tmp_path)[what]
