@@ -83,12 +83,12 @@ class RawConnection:
             self._over.add(stream)
 
     def ended(self, stream: int) -> bytes:
-        """Read until the call has ended; returns the block of its last headers, or b'' where it was
-        reset or the connection closed without any."""
+        """Read until the call has ended; returns the block of its last headers, or b'' where it has
+        not, was reset, or the connection closed without any."""
         with suppress(OSError, EOFError):
             while stream not in self._over:
                 self.read()
-        return self.headers.get(stream, b"")
+        return self.headers.get(stream, b"") if stream in self._over else b""
 
     def close(self) -> None:
         self.socket.close()
