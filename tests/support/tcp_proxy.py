@@ -1,17 +1,19 @@
 """A TCP port before Postgres' Unix socket that spoils connections on command."""
 
 import asyncio
+import re
 import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 _LATE_S = 1.5
+_INSERT = re.compile(rb"(__asyncpg_\w+)\0[^\0]*INSERT INTO photo ")
 
 
 class CommitFault(Enum):
@@ -29,6 +31,8 @@ class _Link:
     up_reader: asyncio.StreamReader
     up_writer: asyncio.StreamWriter
     writes: bool = False
+    inserts: set[bytes] = field(default_factory=set)
+    """Names of the statements that write photos, which are sent in words once only."""
     spoilt: asyncio.Event | None = None
 
     def reset(self) -> None:
@@ -114,8 +118,9 @@ class Proxy:
     async def _there(self, link: _Link) -> None:
         while data := await link.reader.read(65536):
             await self._flowing.wait()
-            link.writes = link.writes or b'COPY "photo"' in data
-            if b"COMMIT;" in data:
+            link.inserts.update(_INSERT.findall(data))
+            link.writes = link.writes or any(name in data for name in link.inserts)
+            if b"COMMIT\0" in data:
                 fault = self.commit_fault if link.writes else None
                 link.writes = False
                 if fault is not None:
