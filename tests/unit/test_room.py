@@ -57,7 +57,7 @@ async def test_who_stops_waiting_holds_up_nobody() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.lists(st.integers(0, 150), max_size=6), st.booleans()), max_size=8),
+    st.lists(st.tuples(st.lists(st.integers(1, 150), max_size=6), st.booleans()), max_size=8),
     st.integers(1, 30),
 )
 @settings(deadline=None, max_examples=40)
