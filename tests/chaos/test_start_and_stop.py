@@ -41,6 +41,8 @@ from standalone.embedded import EmbeddedPostgres
 GRACE_S = 20.0
 WINDOW = 4
 STREAMS, SEARCHES = 20, 50
+ALL_LET_IN = {"FACEPASS_SEARCHER__MAX_SEARCHES": "100"}
+"""As many as are in flight: what is refused here is refused for the end of the server."""
 
 
 @pytest.fixture
@@ -161,7 +163,7 @@ def assert_orderly(seen: Stopping) -> None:
 async def test_a_standalone_is_told_to_stop(
     folder: Path, figure: Callable[..., None], long: bool
 ) -> None:
-    server = CommandProcess(folder, "standalone", f"--data-dir={folder / 'data'}")
+    server = CommandProcess(folder, "standalone", f"--data-dir={folder / 'data'}", **ALL_LET_IN)
     try:
         told = await server.until_ready()
         seen = await told_to_stop(
@@ -226,7 +228,7 @@ async def test_separate_servers_start_first_and_are_told_to_stop(
     health = [(addresses["indexer"], INDEXER), (addresses["searcher"], SEARCHER)]
     dsn = {"FACEPASS_DATABASE__DSN": proxy.dsn}
     servers = [
-        CommandProcess(folder, name, f"--{name}-listen={address}", **dsn)
+        CommandProcess(folder, name, f"--{name}-listen={address}", **dsn, **ALL_LET_IN)
         for name, address in addresses.items()
     ]
 
