@@ -21,6 +21,8 @@ from server_process import ServerProcess, Started, left_of
 
 from standalone.embedded import EmbeddedPostgres
 
+OTHER_PORTS = ("--indexer-listen=127.0.0.1:0", "--searcher-listen=127.0.0.1:0")
+
 
 class Successors:
     """The standalone that serves now, and how it came to."""
@@ -39,15 +41,15 @@ class Successors:
         both = [self._server.start(), self._server.start()]
         await until(lambda: any(each.serves for each in both))
         self.serving, other = sorted(both, key=lambda each: not each.serves)
-        await until(lambda: other.exit_code is not None)
-        self._look_at_refusal(other)
+        # It asks for its ports before the folder: one with ports of its own is kept out by that.
+        await self._is_refused(other, "cannot listen on")
+        await self._is_refused(self._server.start(*OTHER_PORTS), "is in use by")
         assert left_of(workers, 0.0) == []
 
-    def _look_at_refusal(self, other: Started) -> None:
+    async def _is_refused(self, other: Started, why: str) -> None:
+        await until(lambda: other.exit_code is not None)
         said = other.log.read_text()
-        # It has the same ports, which it asks for before the folder.
-        assert other.exit_code == 1, said
-        assert "cannot listen on" in said or "is in use by" in said, said
+        assert other.exit_code == 1 and why in said, said
         assert "Traceback" not in said
         self.refused += 1
 
@@ -103,6 +105,6 @@ async def test_a_standalone_is_killed_and_started_twice(
         "Standalone killed and started twice",
         done="SIGKILL of it, or of it and its Postgres, while indexing; then two at once",
         kills=kills,
-        second_refused=successors.refused,
+        starts_refused=successors.refused,
         **Audit.told([audit]),
     )

@@ -34,13 +34,13 @@ class ServerProcess:
         values = {"ENGINE__KIND": "fake", "ENGINE__WORKERS": "1", **variables}
         self._environment = {f"FACEPASS_{name}": value for name, value in values.items()}
 
-    def start(self) -> "Started":
-        """Start one; earlier ones may run still."""
+    def start(self, *arguments: str) -> "Started":
+        """Start one, with arguments of its own; earlier ones may run still."""
         number = len(self._runs)
         ready = self._folder / f"ready-{number}.json"
         with (self._folder / f"server-{number}.log").open("w") as log:
             process = subprocess.Popen(
-                [*self._command, f"--ready-file={ready}"],
+                [*self._command, *arguments, f"--ready-file={ready}"],
                 env={**os.environ, **self._environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
