@@ -47,7 +47,7 @@ def fresh_views(people: Sequence[Person]) -> list[EmbeddingVector]:
 
     A stored template is its own nearest neighbour, which no selfie is: found from there, its
     fellows say too much good of a graph. So each person's middle is moved by what sets a shot of
-    somebody else apart from the others of theirs.
+    somebody else apart from the others of theirs, the other way round: that shot is not to be found.
     """
     known = [shots for shots in people if len(shots) >= _FEW]
     if len(known) < 2:
@@ -58,7 +58,7 @@ def fresh_views(people: Sequence[Person]) -> list[EmbeddingVector]:
         (shots[0] - middle) * (len(shots) / (len(shots) - 1)) ** 0.5
         for shots, middle in zip(known, middles, strict=True)
     ]
-    views = np.stack(middles) + np.stack([*apart[1:], apart[0]])
+    views = np.stack(middles) - np.stack([*apart[1:], apart[0]])
     return list(np.asarray(views / np.linalg.norm(views, axis=1, keepdims=True), np.float32))
 
 
