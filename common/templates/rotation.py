@@ -12,9 +12,9 @@ from hashlib import shake_256
 import numpy as np
 from numpy.typing import NDArray
 
+from common.vision.types import EmbeddingVector
+
 ROUNDS = 3
-Vectors = NDArray[np.float32]
-"""(D,) or (N, D)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,26 +35,25 @@ class Rotation:
     """
 
     def __init__(self, seed: bytes, dimension: int) -> None:
-        self._dimension = dimension
         self._steps = _draw(seed, dimension)
 
-    def apply(self, vectors: Vectors) -> Vectors:
+    def apply(self, vector: EmbeddingVector) -> EmbeddingVector:
         """Rotate; lengths and angles stay as they are."""
-        turned = vectors.reshape(-1, self._dimension).astype(np.float64)
+        turned = vector.astype(np.float64)
         for step in self._steps:
-            turned = (turned if step.order is None else turned[:, step.order]) * step.signs
-            turned[:, step.block] = _transformed(turned[:, step.block])
-        return turned.astype(np.float32).reshape(vectors.shape)
+            turned = (turned if step.order is None else turned[step.order]) * step.signs
+            turned[step.block] = _transformed(turned[step.block])
+        return turned.astype(np.float32)
 
-    def undo(self, vectors: Vectors) -> Vectors:
+    def undo(self, vector: EmbeddingVector) -> EmbeddingVector:
         """Rotate back."""
-        turned = vectors.reshape(-1, self._dimension).astype(np.float64)
+        turned = vector.astype(np.float64)
         for step in reversed(self._steps):
-            turned[:, step.block] = _transformed(turned[:, step.block])
+            turned[step.block] = _transformed(turned[step.block])
             turned *= step.signs
             if step.order is not None:
-                turned = turned[:, np.argsort(step.order)]
-        return turned.astype(np.float32).reshape(vectors.shape)
+                turned = turned[np.argsort(step.order)]
+        return turned.astype(np.float32)
 
 
 def _draw(seed: bytes, dimension: int) -> list[_Step]:
@@ -83,23 +82,27 @@ def _draw(seed: bytes, dimension: int) -> list[_Step]:
     ]
 
 
-def _transformed(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The normalised Walsh-Hadamard transform of vectors (N, D), D a power of two. Its own inverse.
+def _transformed(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The normalised Walsh-Hadamard transform of a vector (D,), D a power of two; its own inverse.
 
     As two products with small matrices, H(rs) being the Kronecker product of H(r) and H(s): fewer
     steps than the fast transform, which is made of very small ones.
     """
-    size = vectors.shape[1]
-    rows = 1 << (size.bit_length() - 1) // 2
-    columns = size // rows
-    grid = vectors.reshape(-1, rows, columns)
-    return np.asarray((_hadamard(rows) @ (grid @ _hadamard(columns))).reshape(-1, size))
+    left, right = _hadamards(len(vector))
+    grid: NDArray[np.float64] = left.dot(vector.reshape(len(left), -1).dot(right))
+    return grid.reshape(-1)
 
 
 @cache
-def _hadamard(size: int) -> NDArray[np.float64]:
-    """The normalised Hadamard matrix in Sylvester's order."""
+def _hadamards(size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Two normalised Hadamard matrices, in Sylvester's order, whose Kronecker product is that of
+    `size`."""
+    power = size.bit_length() - 1
+    return _hadamard(power // 2), _hadamard(power - power // 2)
+
+
+def _hadamard(power: int) -> NDArray[np.float64]:
     matrix = np.ones((1, 1))
-    while len(matrix) < size:
+    for _ in range(power):
         matrix = np.block([[matrix, matrix], [matrix, -matrix]]) / np.sqrt(2)
     return matrix

@@ -6,24 +6,25 @@ from typing import Protocol
 from uuid import UUID
 
 from common.errors import TemplateKeyMissing
-from common.templates.rotation import Rotation, Vectors
+from common.templates.rotation import Rotation
+from common.vision.types import EmbeddingVector
 
 _DOMAIN = b"facepass rotation 1\0"
 
 
 class TemplateSpace(Protocol):
-    """Takes embeddings as engines make them into an event's own space, and back. Vectors are (D,)
-    or (N, D); all raise TemplateKeyMissing."""
+    """Takes an embedding as engines make it into an event's own space, and back. All raise
+    TemplateKeyMissing."""
 
     def require(self) -> None:
         """Nothing, where the space can be reached."""
         ...
 
-    def into(self, embeddings: Vectors) -> Vectors:
+    def into(self, embedding: EmbeddingVector) -> EmbeddingVector:
         """What is written, or compared with what was."""
         ...
 
-    def out_of(self, templates: Vectors) -> Vectors:
+    def out_of(self, template: EmbeddingVector) -> EmbeddingVector:
         """What the engine made."""
         ...
 
@@ -35,11 +36,11 @@ class PlainSpace:
     def require(self) -> None:
         return
 
-    def into(self, embeddings: Vectors) -> Vectors:
-        return embeddings
+    def into(self, embedding: EmbeddingVector) -> EmbeddingVector:
+        return embedding
 
-    def out_of(self, templates: Vectors) -> Vectors:
-        return templates
+    def out_of(self, template: EmbeddingVector) -> EmbeddingVector:
+        return template
 
 
 class RotatedSpace:
@@ -53,11 +54,11 @@ class RotatedSpace:
     def require(self) -> None:
         return
 
-    def into(self, embeddings: Vectors) -> Vectors:
-        return self._rotation(embeddings.shape[-1]).apply(embeddings)
+    def into(self, embedding: EmbeddingVector) -> EmbeddingVector:
+        return self._rotation(len(embedding)).apply(embedding)
 
-    def out_of(self, templates: Vectors) -> Vectors:
-        return self._rotation(templates.shape[-1]).undo(templates)
+    def out_of(self, template: EmbeddingVector) -> EmbeddingVector:
+        return self._rotation(len(template)).undo(template)
 
     def _rotation(self, dimension: int) -> Rotation:
         known = self._rotations.get(dimension)
@@ -81,10 +82,10 @@ class LockedSpace:
             metadata={"key": self.key_id},
         )
 
-    def into(self, embeddings: Vectors) -> Vectors:
+    def into(self, embedding: EmbeddingVector) -> EmbeddingVector:
         self.require()
-        return embeddings
+        return embedding
 
-    def out_of(self, templates: Vectors) -> Vectors:
+    def out_of(self, template: EmbeddingVector) -> EmbeddingVector:
         self.require()
-        return templates
+        return template

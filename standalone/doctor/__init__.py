@@ -56,7 +56,8 @@ def _data(settings: IndexerSettings, data_dir: Path) -> Iterator[Finding]:
         return
     yield from machine.check_disk(data)
     keys = settings.templates
-    if not keys.key_file and data.template_keys.exists():
+    if not keys.key_file:
         keys = TemplateSettings(key_file=str(data.template_keys))
-    yield from templates.check_keys(keys)
+    if settings.templates.key_file or data.template_keys.exists():
+        yield from templates.check_keys(keys)
     yield from database.check_embedded(data, templates.known_keys(keys))

@@ -22,6 +22,10 @@ def unit(count: int, dimension: int, seed: int = 0) -> NDArray[np.float32]:
     return vectors.astype(np.float32)
 
 
+def applied(rotation: Rotation, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.stack([rotation.apply(vector) for vector in vectors])
+
+
 def slow_transform(vector: list[float]) -> list[float]:
     """Walsh-Hadamard by its definition: H[i][j] is -1 to the number of bits that i and j share."""
     size = len(vector)
@@ -60,10 +64,10 @@ def slow_rotation(seed: bytes, vector: Sequence[float]) -> list[float]:
 @pytest.mark.parametrize("dimension", SIZES)
 def test_it_is_orthogonal_and_undone(dimension: int) -> None:
     rotation = Rotation(SEED, dimension)
-    matrix = rotation.apply(np.eye(dimension, dtype=np.float32)).astype(np.float64)
+    matrix = applied(rotation, np.eye(dimension, dtype=np.float32)).astype(np.float64)
     assert np.abs(matrix @ matrix.T - np.eye(dimension)).max() < 1e-6
-    vectors = unit(20, dimension)
-    assert np.abs(rotation.undo(rotation.apply(vectors)) - vectors).max() < 1e-6
+    for vector in unit(20, dimension):
+        assert np.abs(rotation.undo(rotation.apply(vector)) - vector).max() < 1e-6
 
 
 @given(st.integers(1, 600), st.integers(1, 4), st.integers(0, 2**32))
@@ -71,7 +75,7 @@ def test_it_is_orthogonal_and_undone(dimension: int) -> None:
 def test_similarities_stay(dimension: int, count: int, seed: int) -> None:
     rotation = Rotation(seed.to_bytes(32, "big"), dimension)
     vectors = unit(count, dimension, seed)
-    turned = rotation.apply(vectors)
+    turned = applied(rotation, vectors)
     assert turned.dtype == np.float32 and turned.shape == vectors.shape
     assert np.allclose(turned @ turned.T, vectors @ vectors.T, atol=1e-5)
 
@@ -83,22 +87,12 @@ def test_it_is_the_one_that_is_written_down(dimension: int) -> None:
     assert np.allclose(Rotation(SEED, dimension).apply(vector), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("dimension", SIZES)
-def test_one_vector_is_rotated_as_many_are(dimension: int) -> None:
-    """To the last bit: similarities are told to a fixed number of decimals."""
-    rotation, vectors = Rotation(SEED, dimension), unit(9, dimension)
-    together = rotation.apply(vectors)
-    back = rotation.undo(together)
-    for i in range(9):
-        assert rotation.apply(vectors[i]).tobytes() == together[i].tobytes()
-        assert rotation.undo(together[i]).tobytes() == back[i].tobytes()
-
-
 def test_what_was_stored_comes_back_to_the_last_bit() -> None:
     rotation = Rotation(SEED, 512)
-    stored = rotation.apply(unit(200, 512)).astype(np.float16).astype(np.float32)
-    again = rotation.apply(rotation.undo(stored)).astype(np.float16)
-    assert np.array_equal(again.astype(np.float32), stored)
+    for vector in unit(200, 512):
+        stored = rotation.apply(vector).astype(np.float16)
+        again = rotation.apply(rotation.undo(stored.astype(np.float32)))
+        assert np.array_equal(again.astype(np.float16), stored)
 
 
 @pytest.mark.parametrize("dimension", [100, 128, 257, 511, 512, 640])
@@ -108,7 +102,9 @@ def test_two_spaces_have_nothing_to_do_with_each_other(dimension: int) -> None:
     alike = unit(1, dimension) + 0.1 * unit(500, dimension, seed=1)
     alike /= np.linalg.norm(alike, axis=1, keepdims=True)
     for vectors in (unit(500, dimension), np.eye(dimension, dtype=np.float32)):
-        cosines = (one.apply(vectors) * other.apply(vectors)).sum(axis=1)
+        cosines = (applied(one, vectors) * applied(other, vectors)).sum(axis=1)
         assert np.abs(cosines).max() < 6 / dimension**0.5
         assert cosines.std() == pytest.approx(dimension**-0.5, rel=0.25)
-    assert np.abs((one.apply(alike) * other.apply(alike)).sum(axis=1)).max() < 6 / dimension**0.5
+    assert (
+        np.abs((applied(one, alike) * applied(other, alike)).sum(axis=1)).max() < 6 / dimension**0.5
+    )
