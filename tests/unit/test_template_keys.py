@@ -59,7 +59,7 @@ def test_without_its_key_nothing_goes_in_or_out(tmp_path: Path) -> None:
     assert NO_KEYS.first is None
 
 
-@pytest.mark.parametrize("text", ["", "\n", "secret", new_key()[:-1], f"{new_key()}\nx", "ä" * 64])
+@pytest.mark.parametrize("text", ["", "\n", "secret", "a" * 63, "a" * 64 + "\nx", "ä" * 64])
 def test_a_file_that_is_none_of_keys_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(SetupError) as caught:
         keys_of(tmp_path / "keys", text)
