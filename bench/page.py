@@ -13,7 +13,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/benchmarks.md"
-BENCHMARKS = ("search", "index")
+BENCHMARKS = ("search", "index", "rotation")
 _MARKED = "<!-- {name}: written by `make bench` -->\n"
 _END = "<!-- end -->"
 

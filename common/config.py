@@ -190,6 +190,17 @@ class AuditSettings(SettingsBlock):
     """Days after which `facepass-server audit prune` removes rows. 0: never."""
 
 
+class TemplateSettings(SettingsBlock):
+    """How templates are kept."""
+
+    key_file: str = ""
+    """File of the keys by which each event's templates are rotated into a space of its own, a line
+    each of 64 hexadecimal digits, for all servers of a database the same: the first is for new
+    events, the others keep older ones readable. Without its key, an event's templates are lost.
+    Empty: the standalone makes one in its data folder; servers with a Postgres of yours leave
+    templates as engines make them."""
+
+
 class QuotaSettings(SettingsBlock):
     """What one subject, and all callers of one event, may use up; 0 means any amount."""
 
@@ -243,5 +254,6 @@ class CommonSettings(BaseSettings):
     tls: TlsSettings = TlsSettings()
     auth: AuthSettings = AuthSettings()
     audit: AuditSettings = AuditSettings()
+    templates: TemplateSettings = TemplateSettings()
     quota: QuotaSettings = QuotaSettings()
     log: LogSettings = LogSettings()

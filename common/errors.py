@@ -144,6 +144,12 @@ class PackMismatch(FacePassError):
     reason = "PACK_MISMATCH"
 
 
+class TemplateKeyMissing(FacePassError):
+    """The event's templates were written with a key that this server does not have."""
+
+    reason = "TEMPLATE_KEY_MISSING"
+
+
 class OperationNotDone(FacePassError):
     """An operation that is under way cannot be deleted."""
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from common.calibration import Calibration
 from common.names import EventName
+from common.templates.space import TemplateSpace
 from common.vision.types import Detail, QualityFilter
 
 
@@ -92,6 +93,7 @@ class Event:
     fields: EventFields
     counts: EventCounts
     pack: StoredPack | None
+    space: TemplateSpace = field(compare=False)
     version: int
     revision: int
     next_face_no: int

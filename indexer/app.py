@@ -1,7 +1,9 @@
 """The indexing server, put together."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from facepass.v1 import events_pb2_grpc, indexer_pb2_grpc
 from google.longrunning import operations_pb2_grpc
@@ -11,6 +13,7 @@ from common.database_metrics import observe_database
 from common.db.events import EventReader, PackRegistry
 from common.db.opening import open_database, patiently
 from common.db.searchers import STALE_S
+from common.db.template_keys import report_missing_keys
 from common.db.watch import DatabaseWatch
 from common.event import StoredPack
 from common.metrics import Metrics
@@ -20,6 +23,7 @@ from common.rpc.admission import Admission, Gate, calls_for
 from common.rpc.entrance import entrance_of
 from common.rpc.server import Listening, RunningServer, Services
 from common.rpc.server import listening as listen
+from common.templates.keys import TemplateKeys
 from common.vision.types import Vision
 from indexer.config import IndexerServerSettings, IndexerSettings
 from indexer.erasure.erasing import Erasing
@@ -44,6 +48,7 @@ from indexer.space_repository import SpaceRepository
 from indexer.write_repository import WriteRepository
 from indexer.writer import PhotoWriter
 
+log = logging.getLogger(__name__)
 EVENTS, INDEXER = "facepass.v1.Events", "facepass.v1.Indexer"
 OPERATIONS = "google.longrunning.Operations"
 SERVICES: Services = {
@@ -93,8 +98,8 @@ async def serving(
     graphs. Waits for a database that is away. Raises SetupError."""
     metrics = server.metrics
     observe_workload(metrics, vision)
-    packs = PackRegistry()
-    reader = EventReader(packs)
+    packs, keys = PackRegistry(), TemplateKeys.of(settings.templates)
+    reader = EventReader(packs, keys)
     async with (
         open_database(settings.database, patient=True) as database,
         in_the_background(settings, reader, metrics, pace or Pace()) as curator,
@@ -106,7 +111,10 @@ async def serving(
                 return await packs.register(connection, vision.pack)
 
         pack = await patiently(own_pack)
-        events = EventRepository(database, reader)
+        await patiently(partial(report_missing_keys, database, keys.ids))
+        if keys.first is None:
+            log.info("templates of new events are not rotated", extra={"action": "not_rotated"})
+        events = EventRepository(database, reader, keys.first)
         operations = OperationRepository(database)
         photos = PhotoRepository(database, reader)
         settle_s = 2 * settings.database.acquire_timeout_s

@@ -38,9 +38,13 @@ class RequestMark:
 class EventRepository:
     """Creates, reads, changes and deletes events."""
 
-    def __init__(self, database: Database, reader: EventReader) -> None:
+    def __init__(
+        self, database: Database, reader: EventReader, template_key: str | None = None
+    ) -> None:
+        """template_key: id of the key for new events' templates; None leaves them as they are."""
         self._database = database
         self._reader = reader
+        self._template_key = template_key
         self._drops = RelationDrops(database)
 
     async def create(self, name: EventName, fields: EventFields, mark: RequestMark | None) -> Event:
@@ -135,6 +139,7 @@ class EventRepository:
             *_values(fields),
             mark.request_id if mark else None,
             mark.digest if mark else None,
+            self._template_key,
         )
 
 

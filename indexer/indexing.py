@@ -84,9 +84,10 @@ class PhotoIndexing:
             metrics.photos.labels(state.value)
 
     def check(self, event: Event) -> None:
-        """Raises PackMismatch when this server cannot index photos of the event, OutOfSpace when
-        it takes none at all."""
+        """Raises PackMismatch or TemplateKeyMissing when this server cannot index photos of the
+        event, OutOfSpace when it takes none at all."""
         check_pack(event, self._vision.pack.key)
+        event.space.require()
         self._space.require()
 
     async def index(self, job: IndexJob, upload: Upload) -> PhotoOutcome:

@@ -2,10 +2,11 @@
 
 -- insert_event --
 -- $1 event_id, $2 name, $3 uid, $4 display_name, $5 location, $6 start_time, $7 expire_time, $8 quality_filter,
--- $9 detail, $10 min_similarity, $11 request_id, $12 request_digest. No row when the name is taken.
+-- $9 detail, $10 min_similarity, $11 request_id, $12 request_digest, $13 template_key. No row when the name is
+-- taken.
 INSERT INTO event (event_id, name, uid, display_name, location, start_time, expire_time, quality_filter, detail,
-                   min_similarity, request_id, request_digest)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                   min_similarity, request_id, request_digest, template_key)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (event_id) DO NOTHING
 RETURNING *;
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import monotonic
 
@@ -129,9 +129,11 @@ class WriteRepository:
         """Commit photos of one event, all or none; photo ids must differ within a call.
 
         Returns one outcome per photo. Raises EventNotFound when the event is gone or is another one
-        of the same name, PackMismatch when its templates come from another pack, CommitUnknown when
-        the database went away before it said whether it stored them, and stays away.
+        of the same name, PackMismatch when its templates come from another pack, TemplateKeyMissing
+        when they need a key that is not here, CommitUnknown when the database went away before it
+        said whether it stored them, and stays away.
         """
+        writes = [_into_space(event, write) for write in writes]
         unconfirmed: set[int] = set()
         try:
             return await self._write(event, writes, unconfirmed)
@@ -198,6 +200,19 @@ class WriteRepository:
             row["now"],
             suppressions,
         )
+
+
+def _into_space(event: Event, write: PhotoWrite) -> PhotoWrite:
+    """The photo with its templates as the event keeps them."""
+    if isinstance(write.found, InvalidImage):
+        return write
+    faces = tuple(
+        face
+        if face.embedding is None
+        else replace(face, embedding=event.space.into(face.embedding))
+        for face in write.found.faces
+    )
+    return replace(write, found=replace(write.found, faces=faces))
 
 
 def check_pack(event: Event, key: str) -> None:

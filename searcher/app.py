@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from uuid import uuid4
 
 from facepass.v1 import searcher_pb2_grpc
@@ -9,7 +10,8 @@ from facepass.v1 import searcher_pb2_grpc
 from common.audit.log import auditing
 from common.database_metrics import observe_database
 from common.db.events import EventReader, PackRegistry
-from common.db.opening import open_database
+from common.db.opening import open_database, patiently
+from common.db.template_keys import report_missing_keys
 from common.db.watch import DatabaseWatch
 from common.metrics import Metrics
 from common.pool_metrics import observe_workload
@@ -19,6 +21,7 @@ from common.rpc.admission import Admission, Gate, calls_for
 from common.rpc.entrance import entrance_of
 from common.rpc.server import Listening, RunningServer, Services
 from common.rpc.server import listening as listen
+from common.templates.keys import TemplateKeys
 from common.vision.types import Vision
 from searcher.compare import Compare
 from searcher.config import SearcherServerSettings, SearcherSettings
@@ -80,7 +83,9 @@ async def serving(
         observe_database(metrics, database)
         if not shares_vision:
             observe_workload(metrics, vision)
-        reader = EventReader(PackRegistry())
+        keys = TemplateKeys.of(settings.templates)
+        await patiently(partial(report_missing_keys, database, keys.ids))
+        reader = EventReader(PackRegistry(), keys)
         galleries = Galleries(TemplateRepository(database, reader), settings.gallery, metrics)
         forgetting = Forgetting(ForgettingRepository(database, uuid4()), galleries)
         quotas = open_quotas(settings.quota, database, metrics)

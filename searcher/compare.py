@@ -43,7 +43,8 @@ class Compare:
         self._pack = pack
 
     async def compare(self, left: Probe, right: Probe) -> Comparison:
-        """Raises EventNotFound, FaceNotFound, PackMismatch, InvalidArgument, InvalidImage."""
+        """Raises EventNotFound, FaceNotFound, PackMismatch, TemplateKeyMissing, InvalidArgument,
+        InvalidImage."""
         one, one_pack = await self._read(left, "left")
         other, other_pack = await self._read(right, "right")
         if one_pack.key != other_pack.key:

@@ -72,7 +72,8 @@ class Gallery:
         self._faces = EventFaces(connection, event)
 
     async def candidates(self, queries: Sequence[Query], *, exact: bool) -> Found:
-        """Every template of the event that is similar enough; `exact` rules the graph out."""
+        """Every template of the event that is similar enough to a probe in the event's own space;
+        `exact` rules the graph out."""
         if self._event.pack is None or not queries:
             return Found([], Source.UNSPECIFIED)
         hot = await self._hot()
@@ -125,7 +126,8 @@ class Gallery:
         return await self._faces.exact(query.probe, query.min_similarity)
 
     async def template(self, name: FaceName) -> EmbeddingVector:
-        """The template of an indexed face. Raises FaceNotFound."""
+        """The embedding of an indexed face, as its engine made it. Raises FaceNotFound,
+        TemplateKeyMissing."""
         return await read_template(self._connection, self._event, name)
 
     async def matches(self, page: Sequence[Candidate]) -> tuple[Event, list[Match]]:
@@ -151,9 +153,10 @@ class Gallery:
 async def read_template(
     connection: asyncpg.Connection, event: Event, name: FaceName
 ) -> EmbeddingVector:
-    """The template of an indexed face. Raises FaceNotFound."""
+    """The embedding of an indexed face, as its engine made it. Raises FaceNotFound,
+    TemplateKeyMissing."""
     photo_no = await connection.fetchval(SQL["photo_no"], event.name.key, name.photo.photo)
     found = await EventFaces(connection, event).template(name.face_no)
     if found is None or found[0] != photo_no:
         raise FaceNotFound(f"there is no face {name}", metadata={"face": str(name)})
-    return found[1]
+    return event.space.out_of(found[1])

@@ -97,7 +97,8 @@ class Search:
 
         Images are read before the event's snapshot is taken: a photo that was acknowledged before
         the search began is in it. Raises EventNotFound, FaceNotFound, PackMismatch,
-        InvalidArgument, InvalidImage, Overloaded, QuotaExceeded, ProcessingFailed.
+        TemplateKeyMissing, InvalidArgument, InvalidImage, Overloaded, QuotaExceeded,
+        ProcessingFailed.
         """
         started = perf_counter()
         images = await self._read_images(query)
@@ -137,7 +138,11 @@ class Search:
             images[i] if i in images else await _resolve(gallery, event, i, probe)
             for i, probe in enumerate(query.probes)
         ]
-        vectors = [reading.embedding for reading in readings if reading.embedding is not None]
+        vectors = [
+            event.space.into(reading.embedding)
+            for reading in readings
+            if reading.embedding is not None
+        ]
         pack = event.pack or self._pack
         self._people.spend(event.uid, pack.key, vectors, pack.min_similarity)
         thresholds = Thresholds.of_search(event, pack, query.cut, len(vectors))
@@ -175,6 +180,7 @@ class Search:
             async with self._database.statements(query.event) as connection:
                 event = await self._reader.get(connection, query.event)
             self._probes.check_pack(event.pack)
+            event.space.require()
         return {i: await self._probes.image(probe, f"probes[{i}]") for i, probe in images}
 
     def _observe(self, answer: Answer) -> None:

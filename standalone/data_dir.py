@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Self
 
 from common.errors import SetupError
+from common.templates.keys import new_key
 from standalone.system_user import PostgresUser
 
 LOCK_FILE = "standalone.lock"
 PASSWORDS_FILE = "passwords.json"
+TEMPLATE_KEYS_FILE = "template_keys"
 # sockaddr_un holds 104 bytes on macOS and 108 on Linux, with the closing zero.
 MAX_SOCKET_PATH = 100
 
@@ -158,6 +160,19 @@ class DataDir:
     def keep_passwords(self, passwords: dict[str, str]) -> None:
         """Write the roles' passwords, for us alone to read."""
         write_private(self.root / PASSWORDS_FILE, json.dumps(passwords))
+
+    @property
+    def template_keys(self) -> Path:
+        """The file of the templates' keys, for us alone to read."""
+        return self.root / TEMPLATE_KEYS_FILE
+
+    def make_template_key(self) -> None:
+        """Write a new key where there is no file of them. Raises SetupError."""
+        try:
+            if not self.template_keys.exists():
+                write_private(self.template_keys, f"{new_key()}\n")
+        except OSError as error:
+            raise SetupError(f"cannot write {self.template_keys}: {error.strerror}") from error
 
 
 class DataDirLock:

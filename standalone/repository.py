@@ -1,5 +1,6 @@
 """What a database says about itself."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 import asyncpg
@@ -11,6 +12,15 @@ from common.errors import SetupError
 from standalone.tuning import DURABLE
 
 _CONNECT_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class LockedEvents:
+    """Events whose templates need one key: how many, and the names of the first few."""
+
+    key_id: str
+    count: int
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +42,21 @@ class DatabaseFacts:
     """Why the migrations that were run do not fit this release; empty where they do."""
     tables_out_of_reach: tuple[str, ...]
     """Tables that this role cannot both read and write."""
+    locked_events: tuple[LockedEvents, ...]
+    """Those whose templates need keys that were not said to be there."""
     unsafe_settings: tuple[str, ...]
     """Settings by which a crash would lose what was acknowledged."""
 
 
-async def examine_database(dsn: str) -> DatabaseFacts:
-    """Look at a database, changing nothing. Raises SetupError where it cannot be reached."""
+async def examine_database(dsn: str, template_keys: Set[str] = frozenset()) -> DatabaseFacts:
+    """Look at a database, changing nothing. Raises SetupError where it cannot be reached.
+
+    template_keys: ids of the keys that there are.
+    """
     try:
         connection = await asyncpg.connect(dsn, timeout=_CONNECT_TIMEOUT_S)
         try:
-            return await _examine(connection)
+            return await _examine(connection, template_keys)
         finally:
             await connection.close()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
@@ -49,21 +64,36 @@ async def examine_database(dsn: str) -> DatabaseFacts:
         raise SetupError(" ".join(said.split())) from error
 
 
-async def _examine(connection: asyncpg.Connection) -> DatabaseFacts:
+async def _examine(connection: asyncpg.Connection, template_keys: Set[str]) -> DatabaseFacts:
     queries = load_queries("standalone")
     server = await connection.fetchrow(queries["server"])
     out_of_reach = await connection.fetch(queries["tables_out_of_reach"])
     settings = await connection.fetch(queries["settings"], list(DURABLE))
     missing, problem = await _migrations(connection)
+    current = not missing and not problem
     return DatabaseFacts(
         **dict(server),
-        wall=await examine_wall(connection) if not missing and not problem else None,
+        wall=await examine_wall(connection) if current else None,
         missing_migrations=missing,
         migration_problem=problem,
+        locked_events=await _locked_events(connection, template_keys) if current else (),
         tables_out_of_reach=tuple(row["relname"] for row in out_of_reach),
         unsafe_settings=tuple(
             f"{row['name']} = {row['setting']}" for row in settings if row["setting"] == "off"
         ),
+    )
+
+
+async def _locked_events(
+    connection: asyncpg.Connection, template_keys: Set[str]
+) -> tuple[LockedEvents, ...]:
+    query = load_queries("common.db")["events_by_template_key"]
+    try:
+        rows = await connection.fetch(query, sorted(template_keys))
+    except asyncpg.InsufficientPrivilegeError:
+        return ()  # which is told of all tables
+    return tuple(
+        LockedEvents(row["template_key"], row["events"], tuple(row["names"])) for row in rows
     )
 
 

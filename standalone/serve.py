@@ -19,6 +19,7 @@ from common.vision.workers.pool import WorkerPool
 from indexer.config import IndexerSettings
 from searcher.config import SearcherSettings
 from standalone.config import Overrides, read_settings
+from standalone.data_dir import DataDir
 from standalone.embedded import EmbeddedPostgres
 from standalone.summary import Summary, announce
 from standalone.supervision import keep_running
@@ -44,7 +45,7 @@ async def serve_standalone(
         postgres = None
         if not settings.database.dsn.get_secret_value():
             postgres = await stack.enter_async_context(_embedded(data_dir))
-            overrides = {**overrides, **_embedded_settings(postgres, overrides)}
+            overrides = {**overrides, **_embedded_settings(postgres, settings, overrides)}
             settings = read_settings(IndexerSettings, overrides)
             search_settings = read_settings(SearcherSettings, overrides)
         await run_migrations(settings.database, patient=postgres is None)
@@ -67,12 +68,22 @@ async def serve_standalone(
         await (keep_running(postgres) if postgres else asyncio.Event().wait())
 
 
-def _embedded_settings(postgres: EmbeddedPostgres, overrides: Overrides) -> Overrides:
+def _embedded_settings(
+    postgres: EmbeddedPostgres, settings: CommonSettings, overrides: Overrides
+) -> Overrides:
     """Where the embedded Postgres is, and its data."""
     return {
         "database": {"dsn": postgres.server_dsn, "migration_dsn": postgres.owner_dsn},
         "storage": {"folder": str(postgres.data_dir), **overrides.get("storage", {})},
+        "templates": {"key_file": settings.templates.key_file or _own_keys(postgres)},
     }
+
+
+def _own_keys(postgres: EmbeddedPostgres) -> str:
+    """The file of the templates' keys in the data folder, made where there is none."""
+    data = DataDir.at(postgres.data_dir)
+    data.make_template_key()
+    return str(data.template_keys)
 
 
 async def _stop_all(*servers: Listening) -> None:

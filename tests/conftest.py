@@ -24,7 +24,7 @@ from pydantic import SecretStr
 
 import indexer.app
 import searcher.app
-from common.config import DatabaseSettings, EngineSettings, ImageLimits
+from common.config import DatabaseSettings, EngineSettings, ImageLimits, TemplateSettings
 from common.db.migrate import migrate
 from common.rpc.server import RunningServer
 from common.vision.types import Vision
@@ -35,6 +35,7 @@ from standalone.embedded import EmbeddedPostgres, Role
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = "facepass_template"
+TEMPLATES = TemplateSettings(key_file=str(ROOT / "tests/support/template_keys"))
 
 
 def pytest_configure() -> None:
@@ -153,20 +154,20 @@ async def serve(
     *,
     indexer_settings: IndexerSettings | None = None,
     searcher_settings: SearcherSettings | None = None,
+    templates: TemplateSettings = TEMPLATES,
 ) -> AsyncIterator[Servers]:
-    """Real servers on real sockets, on `database` and any engine."""
+    """Real servers on real sockets, on `database` and any engine, with keys to rotate templates
+    by."""
     index = indexer_settings or IndexerSettings(
         indexer=IndexerServerSettings(listen="127.0.0.1:0", metrics_listen="127.0.0.1:0")
     )
     search = searcher_settings or SearcherSettings(
         searcher=SearcherServerSettings(listen="127.0.0.1:0", metrics_listen="127.0.0.1:0")
     )
-    notice = {"shutdown_notice_s": 0.0}
-    index = index.model_copy(
-        update={"database": database, "indexer": index.indexer.model_copy(update=notice)}
-    )
+    notice, both = {"shutdown_notice_s": 0.0}, {"database": database, "templates": templates}
+    index = index.model_copy(update={**both, "indexer": index.indexer.model_copy(update=notice)})
     search = search.model_copy(
-        update={"database": database, "searcher": search.searcher.model_copy(update=notice)}
+        update={**both, "searcher": search.searcher.model_copy(update=notice)}
     )
     async with AsyncExitStack() as stack:
         index_server = await stack.enter_async_context(indexer.app.running(index, vision))

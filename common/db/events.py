@@ -15,6 +15,7 @@ from common.event import (
     StoredPack,
 )
 from common.names import EventName
+from common.templates.keys import NO_KEYS, TemplateKeys
 from common.vision.types import Detail, Pack, QualityFilter
 
 SQL = load_queries("common.db")
@@ -71,8 +72,9 @@ class PackRegistry:
 class EventReader:
     """Reads events by name."""
 
-    def __init__(self, packs: PackRegistry) -> None:
+    def __init__(self, packs: PackRegistry, keys: TemplateKeys = NO_KEYS) -> None:
         self._packs = packs
+        self._keys = keys
 
     async def get(self, connection: asyncpg.Connection, name: EventName) -> Event:
         """Raises EventNotFound."""
@@ -93,6 +95,7 @@ class EventReader:
             fields=_fields(row),
             counts=counts_from_row(row),
             pack=pack,
+            space=self._keys.space(row["template_key"], row["uid"]),
             version=row["version"],
             revision=row["revision"],
             next_face_no=row["next_face_no"],

@@ -39,7 +39,8 @@ class Part:
 
 
 class EventFaces:
-    """Reads the faces of `event` as `connection` sees them; both must be of one snapshot, or the
+    """Reads the faces of `event` as `connection` sees them, templates and probes in the event's own
+    space; connection and event must be of one snapshot, or the
     event's row must be locked, or `with_photos` come last, which tells whether all was of one
     piece."""
 

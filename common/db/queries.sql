@@ -26,6 +26,14 @@ INSERT INTO pack (key, engine, dimension, min_similarity, confident_similarity, 
 VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (key) DO NOTHING;
 
+-- events_by_template_key --
+-- $1 ids of keys. The other keys that events need, with how many events and the first five of them.
+SELECT template_key, count(*) AS events, (array_agg(name ORDER BY name))[1:5] AS names
+  FROM event
+ WHERE template_key IS NOT NULL AND template_key <> ALL ($1::text[]) AND (expire_time IS NULL OR expire_time > now())
+ GROUP BY template_key
+ ORDER BY template_key;
+
 -- standing --
 -- $1 event_id. The event as it stands: what tells whether all that was read of it before is of one piece.
 SELECT e.uid, e.version, e.revision, e.relation, e.relation_mark, e.photos_indexed, e.photos_rejected, e.faces,

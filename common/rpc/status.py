@@ -26,6 +26,7 @@ STATUS: Mapping[type[BaseException], grpc.StatusCode] = {
     errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
     errors.EtagMismatch: grpc.StatusCode.ABORTED,
     errors.PackMismatch: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.TemplateKeyMissing: grpc.StatusCode.FAILED_PRECONDITION,
     errors.OperationNotDone: grpc.StatusCode.FAILED_PRECONDITION,
     errors.OperationCancelled: grpc.StatusCode.CANCELLED,
     errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,

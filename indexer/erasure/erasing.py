@@ -52,8 +52,8 @@ class Erasing:
     async def erase(self, wanted: Wanted) -> tuple[Person, UUID]:
         """Remove a person's faces; returns once no search and no Searcher's memory has them.
 
-        Raises EventNotFound, FaceNotFound, PackMismatch, InvalidArgument, InvalidImage, Overloaded,
-        ProcessingFailed.
+        Raises EventNotFound, FaceNotFound, PackMismatch, TemplateKeyMissing, InvalidArgument,
+        InvalidImage, Overloaded, ProcessingFailed.
         """
         sample = await self._read(wanted.sample)
         person, erasure_id = await self._people.erase(

@@ -20,11 +20,12 @@ from indexer.write_repository import check_pack
 SQL = load_queries("indexer.erasure")
 EVENT_SQL = load_queries("indexer")
 Sample = EmbeddingVector | FaceName
-"""A template (D,) of this server's pack, or an indexed face."""
+"""A template (D,) as this server's engine makes it, or an indexed face."""
 
 
 class PersonRepository:
-    """Finds and erases people. Raises EventNotFound, FaceNotFound, PackMismatch."""
+    """Finds and erases people. Raises EventNotFound, FaceNotFound, PackMismatch, and
+    TemplateKeyMissing, though not for an indexed face, which is in the event's space."""
 
     def __init__(self, database: Database, reader: EventReader, pack_key: str) -> None:
         self._database = database
@@ -82,7 +83,7 @@ class PersonRepository:
             template = await _template(connection, event, sample)
         else:
             check_pack(event, self._pack_key)
-            template = sample
+            template = event.space.into(sample)
         lowest = min_similarity or _confident(event)
         found = await EventFaces(connection, event).exact(template, lowest)
         found.sort(key=lambda candidate: candidate.position)

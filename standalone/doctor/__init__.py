@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from common.config import TemplateSettings
 from common.errors import SetupError
 from indexer.config import IndexerSettings
 from searcher.config import SearcherSettings
 from standalone.config import read_settings, unknown_variables
 from standalone.data_dir import DataDir
-from standalone.doctor import database, engine, machine, security
+from standalone.doctor import database, engine, machine, security, templates
 from standalone.doctor.finding import Finding, Level, as_json, as_text, fail, warn
 
 __all__ = ["Finding", "Level", "as_json", "as_text", "examine"]
@@ -44,7 +45,8 @@ def _settings() -> Iterator[Finding]:
 
 def _data(settings: IndexerSettings, data_dir: Path) -> Iterator[Finding]:
     if settings.database.dsn.get_secret_value():
-        yield from database.check_given(settings.database)
+        yield from templates.check_keys(settings.templates)
+        yield from database.check_given(settings.database, templates.known_keys(settings.templates))
         return
     yield machine.check_cpu()
     try:
@@ -53,4 +55,9 @@ def _data(settings: IndexerSettings, data_dir: Path) -> Iterator[Finding]:
         yield fail("data folder", error.message, "until then the standalone does not start")
         return
     yield from machine.check_disk(data)
-    yield from database.check_embedded(data)
+    keys = settings.templates
+    if not keys.key_file:
+        keys = TemplateSettings(key_file=str(data.template_keys))
+    if settings.templates.key_file or data.template_keys.exists():
+        yield from templates.check_keys(keys)
+    yield from database.check_embedded(data, templates.known_keys(keys))

@@ -1,7 +1,7 @@
 """The doctor's look at the database."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 from common.config import DatabaseSettings
@@ -10,6 +10,7 @@ from common.errors import SetupError
 from standalone.binaries import Binaries
 from standalone.data_dir import PASSWORDS_FILE, DataDir
 from standalone.doctor.finding import Finding, fail, ok, warn
+from standalone.doctor.templates import check_events
 from standalone.embedded import EmbeddedPostgres
 from standalone.repository import DatabaseFacts, examine_database
 
@@ -18,10 +19,12 @@ _OLDEST_VECTOR = (0, 8)
 """Versions from which on what FacePass uses is there: iterative index scans, fast halfvec."""
 
 
-def check_given(settings: DatabaseSettings) -> Iterator[Finding]:
-    """The Postgres of FACEPASS_DATABASE__DSN."""
+def check_given(
+    settings: DatabaseSettings, template_keys: Set[str] = frozenset()
+) -> Iterator[Finding]:
+    """The Postgres of FACEPASS_DATABASE__DSN. template_keys: ids of the keys that there are."""
     try:
-        facts = asyncio.run(examine_database(settings.dsn.get_secret_value()))
+        facts = asyncio.run(examine_database(settings.dsn.get_secret_value(), template_keys))
     except SetupError as error:
         yield fail(
             "postgres",
@@ -33,7 +36,7 @@ def check_given(settings: DatabaseSettings) -> Iterator[Finding]:
     yield from judge(facts)
 
 
-def check_embedded(data: DataDir) -> Iterator[Finding]:
+def check_embedded(data: DataDir, template_keys: Set[str]) -> Iterator[Finding]:
     """The embedded Postgres: the running one, or one started for the look and stopped."""
     try:
         data.require_usable()
@@ -42,7 +45,7 @@ def check_embedded(data: DataDir) -> Iterator[Finding]:
             yield ok("data folder", f"{data.root} can be used; the first start makes it")
             return
         in_use = data.in_use
-        facts = asyncio.run(_examine_embedded(data.root, in_use))
+        facts = asyncio.run(_examine_embedded(data.root, in_use, template_keys))
     except (SetupError, OSError) as error:
         yield fail("data folder", str(error), "until then the standalone does not start")
         return
@@ -57,14 +60,14 @@ def _private_passwords(path: Path) -> Iterator[Finding]:
         yield warn("data folder", f"others may read {path}", f"chmod 600 {path}")
 
 
-async def _examine_embedded(root: Path, in_use: bool) -> DatabaseFacts:
+async def _examine_embedded(root: Path, in_use: bool, template_keys: Set[str]) -> DatabaseFacts:
     postgres = EmbeddedPostgres(root)
     if in_use:
         postgres.attach()
-        return await examine_database(postgres.server_dsn)
+        return await examine_database(postgres.server_dsn, template_keys)
     await asyncio.to_thread(postgres.start)
     try:
-        return await examine_database(postgres.server_dsn)
+        return await examine_database(postgres.server_dsn, template_keys)
     finally:
         await asyncio.to_thread(postgres.stop)
 
@@ -78,6 +81,7 @@ def judge(facts: DatabaseFacts, *, migrates_itself: bool = False) -> Iterator[Fi
     yield _vector(facts)
     yield _migrations(facts, migrates_itself)
     yield from _wall(facts)
+    yield from check_events(facts.locked_events)
     if facts.tables_out_of_reach:
         yield fail(
             "rights",

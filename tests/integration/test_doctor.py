@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from common.config import MIB, DatabaseSettings, EngineSettings
+from common.config import MIB, DatabaseSettings, EngineSettings, TemplateSettings
+from common.templates.keys import TemplateKeys, new_key
 from standalone.data_dir import DataDir
-from standalone.doctor import Finding, Level, database, engine, examine, machine
+from standalone.doctor import Finding, Level, database, engine, examine, machine, templates
 from standalone.embedded import EmbeddedPostgres, Role
 from standalone.repository import examine_database
 
@@ -104,6 +105,35 @@ def test_old_versions_and_unsafe_settings(healthy: DatabaseSettings) -> None:
     assert "fsync = off" in one(findings, "safety").text
     absent = replace(facts, vector=None, vector_available=None)
     assert "install it there" in one(database.judge(absent), "pgvector").advice
+
+
+def test_events_whose_key_is_missing_are_named(
+    postgres: EmbeddedPostgres, healthy: DatabaseSettings, tmp_path: Path
+) -> None:
+    path = tmp_path / "keys"
+    path.write_text(new_key())
+    path.chmod(0o644)
+    settings = TemplateSettings(key_file=str(path))
+    assert f"chmod o-rwx {path}" in one(templates.check_keys(settings), "templates").advice
+    path.chmod(0o640)
+    (fine,) = templates.check_keys(settings)
+    assert fine.level is Level.OK and str(TemplateKeys.of(settings).first) in fine.text
+    insert = (
+        "INSERT INTO event (event_id, name, uid, display_name, location, quality_filter, detail, "
+        "template_key) SELECT n, 'e' || n, gen_random_uuid(), '', '', 'AUTO', 'STANDARD', "
+    )
+    ours = f"'{TemplateKeys.of(settings).first}' FROM generate_series(1, 3) AS n"
+    asyncio.run(run_sql(postgres, insert + ours))
+    known = templates.known_keys(settings)
+    assert {each.level for each in database.check_given(healthy, known)} == {Level.OK}
+    others = "'0123abcd' FROM generate_series(11, 17) AS n"
+    asyncio.run(run_sql(postgres, insert + others))
+    found = one(database.check_given(healthy, known), "templates")
+    assert found.level is Level.FAIL and "FACEPASS_TEMPLATES__KEY_FILE" in found.advice
+    assert "0123abcd is missing, of e11, e12, e13, e14, e15 and 2 more" in found.text
+    path.write_text("no key")
+    assert one(templates.check_keys(settings), "templates").level is Level.FAIL
+    assert templates.known_keys(settings) == frozenset()
 
 
 def test_unreachable_database_is_told_without_its_password() -> None:

@@ -18,6 +18,7 @@ from google.longrunning import operations_pb2, operations_pb2_grpc
 from google.protobuf import duration_pb2
 from large_events import create, fill, found, indexing, optimize, put, search
 
+from common.config import TemplateSettings
 from common.vision.fake.engine import FakeEngine
 from common.vision.fake.photos import fake_photo
 from indexer.config import ErasureSettings, RetentionSettings
@@ -32,6 +33,8 @@ REBUILDING = indexing(quiet_s=0).model_copy(
     update={"erasure": SOON.erasure, "retention": SOON.retention}
 )
 GONE, STAYS = 10, 11
+AS_MADE = TemplateSettings()
+"""Templates in the files as the engine makes them, to be looked for."""
 
 
 @pytest.fixture
@@ -208,7 +211,9 @@ async def test_no_file_has_what_was_erased(
     others = templates_of([STAYS], range(3))
     owner = await asyncpg.connect(database.owner_dsn)
     try:
-        async with serving(database.settings, vision, indexer_settings=settings) as servers:
+        async with serving(
+            database.settings, vision, indexer_settings=settings, templates=AS_MADE
+        ) as servers:
             receipts = await erasing(servers)
             assert hits_in_files(folder, templates)
             for name in receipts:

@@ -240,6 +240,8 @@ LEFT_OUT = {
     ("indexer", "insert_photos"),
     ("indexer", "insert_faces"),
     ("indexer", "insert_tombstones"),
+    # At start, of all events.
+    ("common.db", "events_by_template_key"),
     # In the background: all events in turn, all faces of one, or rows of none.
     ("common.db", "wall"),
     ("indexer.graphs", "due_events"),

@@ -14,6 +14,7 @@ from facepass.v1 import erasures_pb2, events_pb2, indexer_pb2, searcher_pb2
 from google.longrunning import operations_pb2, operations_pb2_grpc
 from large_events import ask, create, fill, found, indexing, optimize, put, search
 
+from common.config import TemplateSettings
 from common.db.events import EventReader, PackRegistry
 from common.db.opening import open_database
 from common.names import EventName
@@ -190,7 +191,9 @@ async def test_the_job_removes_rows_and_files(
 ) -> None:  # fmt: skip
     folder = Path(postgres.data_dir)
     templates = templates_of([PERSON], range(3))
-    async with serving(database.settings, vision, indexer_settings=NEVER) as servers:
+    # Templates in the files as the engine makes them, to be looked for.
+    as_made = {"templates": TemplateSettings()}
+    async with serving(database.settings, vision, indexer_settings=NEVER, **as_made) as servers:
         await fill(servers, "gala")
         if promoted:
             await optimize(servers, "gala")

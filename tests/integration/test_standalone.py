@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import facepass
 import grpc
 import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from common.vision.fake.photos import fake_photo
 from standalone.embedded import EmbeddedPostgres, Role
 from standalone.serve import until_stopped
 
@@ -135,6 +137,8 @@ def health(address: str, service: str = "") -> int:
 
 def test_serves_says_so_and_ends_without_a_trace(standalone: Standalone) -> None:
     told = standalone.await_ready()
+    key = standalone.data / "template_keys"
+    assert key.stat().st_mode & 0o777 == 0o600 and len(key.read_text().split()) == 1
     serving = health_pb2.HealthCheckResponse.SERVING
     assert health(told["indexer"], "facepass.v1.Indexer") == serving
     assert health(told["searcher"], "facepass.v1.Searcher") == serving
@@ -150,6 +154,7 @@ def test_serves_says_so_and_ends_without_a_trace(standalone: Standalone) -> None
     )
     assert examined.returncode == 0, examined.stdout
     assert examined.stdout.count("in use by FacePass itself") == 2
+    assert "rotated; keys: 1" in examined.stdout
     assert f"{standalone.data}, in use by a standalone" in examined.stdout
     family = standalone.family()
     assert len(family) > 5, "the standalone, a worker, Postgres' own"
@@ -163,7 +168,11 @@ def test_serves_says_so_and_ends_without_a_trace(standalone: Standalone) -> None
 def test_second_one_refuses_and_a_killed_one_is_taken_over(
     standalone: Standalone, folder: Path
 ) -> None:
-    standalone.await_ready()
+    searched = standalone.await_ready()
+    with facepass.Client(indexer=searched["indexer"]) as client:
+        client.create_event("gala")
+        photo = facepass.PhotoSource("1", fake_photo([7]))
+        assert [len(each.photo.faces) for each in client.index_photos("gala", [photo])] == [1]
     second = command("standalone", *ANY_PORT, f"--data-dir={standalone.data}")
     assert second.returncode == 1
     assert f"in use by facepass-server, process {standalone.process.pid}" in second.stderr
@@ -174,6 +183,9 @@ def test_second_one_refuses_and_a_killed_one_is_taken_over(
     try:
         told = third.await_ready()
         assert health(told["searcher"]) == health_pb2.HealthCheckResponse.SERVING
+        with facepass.Client(searcher=told["searcher"]) as client:
+            found = client.search("gala", fake_photo([7], shot=1)).matches
+        assert [match.photo for match in found] == ["events/gala/photos/1"]
         assert await_end(family) == [], "its workers and its Postgres are gone"
     finally:
         third.end()

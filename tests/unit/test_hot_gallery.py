@@ -16,6 +16,7 @@ from common.candidate import Candidate
 from common.event import Event, EventCounts, EventFields, StoredPack
 from common.names import EventName
 from common.template_rows import TemplateRows
+from common.templates.space import PlainSpace
 from searcher import hot_gallery
 from searcher.block import Block, Query
 from searcher.hot_gallery import Changes, HotGallery
@@ -27,8 +28,8 @@ NOW = datetime.now(UTC)
 
 def event() -> Event:
     return Event(
-        EventName("gala"), uuid4(), EventFields(), EventCounts(), PACK, 1, 1, FACES + 1, 0, None,
-        NOW, NOW,
+        EventName("gala"), uuid4(), EventFields(), EventCounts(), PACK, PlainSpace(), 1, 1,
+        FACES + 1, 0, None, NOW, NOW,
     )  # fmt: skip
 
 
