@@ -6,6 +6,7 @@ from pathlib import Path
 from common.errors import SetupError
 from indexer.config import IndexerSettings
 from searcher.config import SearcherSettings
+from standalone.backup.archiving import archiving
 from standalone.config import read_settings, unknown_variables
 from standalone.data_dir import DataDir
 from standalone.doctor import database, engine, machine, security
@@ -48,9 +49,9 @@ def _data(settings: IndexerSettings, data_dir: Path) -> Iterator[Finding]:
         return
     yield machine.check_cpu()
     try:
-        data = DataDir.at(data_dir)
+        data, archive = DataDir.at(data_dir), archiving(settings)
     except SetupError as error:
         yield fail("data folder", error.message, "until then the standalone does not start")
         return
     yield from machine.check_disk(data)
-    yield from database.check_embedded(data)
+    yield from database.check_embedded(data, archive)

@@ -7,6 +7,7 @@ from pathlib import Path
 from common.config import DatabaseSettings
 from common.db.wall import ADVICE
 from common.errors import SetupError
+from standalone.backup.archiving import Archiving
 from standalone.binaries import Binaries
 from standalone.data_dir import PASSWORDS_FILE, DataDir
 from standalone.doctor.finding import Finding, fail, ok, warn
@@ -33,7 +34,7 @@ def check_given(settings: DatabaseSettings) -> Iterator[Finding]:
     yield from judge(facts)
 
 
-def check_embedded(data: DataDir) -> Iterator[Finding]:
+def check_embedded(data: DataDir, archive: Archiving | None = None) -> Iterator[Finding]:
     """The embedded Postgres: the running one, or one started for the look and stopped."""
     try:
         data.require_usable()
@@ -42,7 +43,7 @@ def check_embedded(data: DataDir) -> Iterator[Finding]:
             yield ok("data folder", f"{data.root} can be used; the first start makes it")
             return
         in_use = data.in_use
-        facts = asyncio.run(_examine_embedded(data.root, in_use))
+        facts = asyncio.run(_examine_embedded(data.root, archive, in_use))
     except (SetupError, OSError) as error:
         yield fail("data folder", str(error), "until then the standalone does not start")
         return
@@ -57,8 +58,8 @@ def _private_passwords(path: Path) -> Iterator[Finding]:
         yield warn("data folder", f"others may read {path}", f"chmod 600 {path}")
 
 
-async def _examine_embedded(root: Path, in_use: bool) -> DatabaseFacts:
-    postgres = EmbeddedPostgres(root)
+async def _examine_embedded(root: Path, archive: Archiving | None, in_use: bool) -> DatabaseFacts:
+    postgres = EmbeddedPostgres(root, archive)
     if in_use:
         postgres.attach()
         return await examine_database(postgres.server_dsn)
