@@ -12,12 +12,12 @@ from pathlib import Path
 
 from common.errors import SetupError
 from indexer.erasure.journal import ErasureJournal
-from standalone.backup.base_backup import BaseBackup
+from standalone.backup.base_backup import ARCHIVE
 from standalone.backup.wal_archive import WalArchive
 from standalone.data_dir import DataDir, write_private
 
 UNFINISHED = ".new"
-_CURRENT, _LOCK, _JOURNAL, _WAL = "current.json", "backup.lock", "erasures.jsonl", "wal"
+_CURRENT, _LOCK, _JOURNAL = "current.json", "backup.lock", "erasures.jsonl"
 _NAME = "%Y%m%dT%H%M%SZ"
 
 
@@ -30,7 +30,7 @@ class Series:
 
     @property
     def wal(self) -> WalArchive:
-        return WalArchive(self.folder / _WAL)
+        return WalArchive(self.folder / ARCHIVE)
 
     def folders(self) -> list[tuple[datetime, Path]]:
         """Finished base backups and when they were begun, the oldest first; damaged ones too."""
@@ -39,10 +39,6 @@ class Series:
             if (begun := begun_at(path)) is not None and not path.name.endswith(UNFINISHED):
                 found.append((begun, path))
         return sorted(found)
-
-    def backups(self) -> list[BaseBackup]:
-        """The oldest first. Raises SetupError where a record is damaged."""
-        return [BaseBackup.at(path) for _, path in self.folders()]
 
     def place(self, begun: datetime) -> Path:
         """Where a base backup that begins now is to be."""
@@ -71,24 +67,19 @@ class BackupFolder:
     @property
     def current(self) -> Series | None:
         """The series that is gone on with."""
-        told = _read(self.root / _CURRENT)
-        series = self.root / told.get("series", "")
-        return Series(series) if told and series.is_dir() else None
+        name = _read(self.root / _CURRENT).get("series")
+        series = self.root / name if name else None
+        return Series(series) if series is not None and series.is_dir() else None
 
     def all_series(self) -> list[Series]:
         """Raises SetupError where this is no folder of backups."""
         try:
             return sorted(
-                (Series(path) for path in self.root.iterdir() if (path / _WAL).is_dir()),
+                (Series(path) for path in self.root.iterdir() if (path / ARCHIVE).is_dir()),
                 key=lambda series: series.folder,
             )
         except OSError as error:
             raise SetupError(f"cannot read {self.root}: {error.strerror or error}") from error
-
-    def backups(self) -> list[BaseBackup]:
-        """Those of all series, the oldest first. Raises SetupError."""
-        found = [backup for series in self.all_series() for backup in series.backups()]
-        return sorted(found, key=lambda backup: backup.record.start_time)
 
     def begin(self, data: DataDir) -> Series:
         """The series to go on with for a data folder, made where there is none.
@@ -148,6 +139,10 @@ class BackupFolder:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Nobody else makes or removes backups meanwhile. Raises SetupError where one does."""
+        # Where nobody can write, nobody does.
+        if os.statvfs(self.root).f_flag & os.ST_RDONLY:
+            yield
+            return
         try:
             descriptor = os.open(self.root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:

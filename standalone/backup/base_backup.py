@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from common.errors import SetupError
-from standalone.backup.wal_archive import Segment
+from standalone.backup.wal_archive import Segment, WalArchive
 
 RECORD = "facepass-backup.json"
 MANIFEST = "backup_manifest"
 WAL = "pg_wal"
+ARCHIVE = "wal"
 _CHECKSUM_LINE = b'"Manifest-Checksum"'
 _PIECE = 1024 * 1024
 
@@ -73,6 +74,11 @@ class BaseBackup:
             raise SetupError(f"{folder} is no backup: it has no {RECORD}") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SetupError(f"{path} is damaged: {error}") from error
+
+    @property
+    def wal(self) -> WalArchive:
+        """The changes since, and those of the others of its data folder."""
+        return WalArchive(self.folder.parent / ARCHIVE)
 
     @property
     def first_segment(self) -> Segment:

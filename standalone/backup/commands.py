@@ -10,7 +10,7 @@ from pathlib import Path
 from common.errors import SetupError
 from indexer.config import IndexerSettings
 from standalone.backup.archiving import Archiving, archiving
-from standalone.backup.backup_folder import BackupFolder, Series
+from standalone.backup.backup_folder import BackupFolder
 from standalone.backup.base_backup import RECORD, BaseBackup
 from standalone.backup.making import make_backup
 from standalone.backup.restoring import restore
@@ -124,20 +124,13 @@ def _say(text: str) -> None:
 
 def _verify(options: argparse.Namespace) -> int:
     source = options.source.expanduser().absolute()
-    problems = []
     if (source / RECORD).exists():
-        problems = _examine(BaseBackup.at(source))
+        backup = BaseBackup.at(source)
+        wal = backup.wal
+        followed = wal.followed(backup.first_segment)
+        problems = [*_examine(source), *wal.damage(map(wal.path, followed))]
     else:
-        folder = BackupFolder(source)
-        found = [path for series in folder.all_series() for _, path in series.folders()]
-        if not found:
-            raise SetupError(f"{source} holds no backup")
-        for path in found:
-            try:
-                problems += _examine(BaseBackup.at(path))
-            except SetupError as error:
-                problems.append(error.message)
-        problems += _journal(folder)
+        problems = _examine_all(BackupFolder(source))
     for problem in problems:
         print(problem)
     if problems:
@@ -145,23 +138,31 @@ def _verify(options: argparse.Namespace) -> int:
     return 0
 
 
-def _examine(backup: BaseBackup) -> list[str]:
-    wal = Series(backup.folder.parent).wal
-    problems = [*backup.problems(), *wal.problems(backup.first_segment)]
-    if not problems:
-        later = [each for each in wal.segments() if each.number >= backup.first_segment.number]
-        reach = f"{wal.archived_at(later[-1]):%FT%TZ}" if later else "its own end"
-        size = _megabytes(backup.record.size_bytes)
-        print(f"{backup.folder}  {size}, whole; can be restored to any time until {reach}")
-    return problems
-
-
-def _journal(folder: BackupFolder) -> list[str]:
+def _examine_all(folder: BackupFolder) -> list[str]:
+    found = [path for series in folder.all_series() for _, path in series.folders()]
+    if not found:
+        raise SetupError(f"{folder.root} holds no backup")
+    problems = [problem for path in found for problem in _examine(path)]
+    problems += [each for series in folder.all_series() for each in series.wal.damage()]
     try:
         folder.journal.read()
     except SetupError as error:
+        problems.append(error.message)
+    return problems
+
+
+def _examine(path: Path) -> list[str]:
+    """What is wrong with a base backup, and what is missing of the changes since."""
+    try:
+        backup = BaseBackup.at(path)
+    except SetupError as error:
         return [error.message]
-    return []
+    followed = backup.wal.followed(backup.first_segment)
+    reach = f"{backup.wal.archived_at(followed[-1]):%FT%TZ}" if followed else "its own end"
+    problems = [*backup.problems(), *backup.wal.gaps(backup.first_segment, followed)]
+    state = f"{len(problems)} things are wrong" if problems else "whole"
+    print(f"{path}  {_megabytes(backup.record.size_bytes)}, {state}; changes until {reach}")
+    return problems
 
 
 def _megabytes(size: int) -> str:

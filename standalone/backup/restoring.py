@@ -19,8 +19,9 @@ from common.db.opening import open_database
 from common.errors import SetupError
 from indexer.erasure.journal import Entry
 from indexer.erasure.reapply_repository import Reapplying
-from standalone.backup.backup_folder import BackupFolder, Series
+from standalone.backup.backup_folder import BackupFolder
 from standalone.backup.base_backup import MANIFEST, RECORD, BaseBackup
+from standalone.backup.wal_archive import WalArchive
 from standalone.binaries import Binaries
 from standalone.cluster import Cluster
 from standalone.data_dir import DataDir, write_private
@@ -43,7 +44,7 @@ class Restored:
     suppressions: tuple[Entry, ...]
 
 
-def choose(source: Path, until: datetime | None) -> BaseBackup:
+def choose(source: Path, until: datetime | None, say: Say) -> BaseBackup:
     """The base backup itself, or of a folder of them the newest that was ended by then. Raises
     SetupError."""
     if (source / RECORD).exists():
@@ -51,12 +52,19 @@ def choose(source: Path, until: datetime | None) -> BaseBackup:
         if until is not None and until < backup.record.end_time:
             raise SetupError(f"{source} was ended at {backup.record.end_time:%FT%TZ}, after that")
         return backup
-    backups = BackupFolder(source).backups()
-    early = [each for each in backups if until is None or each.record.end_time <= until]
-    if not early:
-        times = ", ".join(f"{each.record.end_time:%FT%TZ}" for each in backups) or "none"
-        raise SetupError(f"{source} has no backup that was ended by then (ended: {times})")
-    return early[-1]
+    all_series = BackupFolder(source).all_series()
+    folders = sorted(each for series in all_series for each in series.folders())
+    ends = []
+    for _, path in reversed(folders):
+        try:
+            backup = BaseBackup.at(path)
+        except SetupError as error:
+            say(f"Passing one over: {error.message}")
+            continue
+        if until is None or backup.record.end_time <= until:
+            return backup
+        ends.append(f"{backup.record.end_time:%FT%TZ}")
+    raise SetupError(f"{source} has no backup that was ended by then (ended: {', '.join(ends)})")
 
 
 def restore(source: Path, target: Path, until: datetime | None, say: Say) -> Restored:
@@ -64,24 +72,26 @@ def restore(source: Path, target: Path, until: datetime | None, say: Say) -> Res
 
     Raises SetupError; what is in `target` then is started by nobody.
     """
-    backup = choose(source.expanduser().absolute(), until)
-    series = Series(backup.folder.parent)
-    folder = BackupFolder(series.folder.parent)
+    backup = choose(source.expanduser().absolute(), until, say)
+    folder = BackupFolder(backup.folder.parents[1])
     data = DataDir.at(target)
     if data.root.exists() and any(data.root.iterdir()):
         raise SetupError(f"{data.root} is not empty; choose a new folder")
+    if not folder.journal.path.exists():
+        raise SetupError(
+            f"{folder.journal.path} is missing, which says who was erased since: keep a backup in "
+            "the folder that it was made in"
+        )
     with folder.held():
         entries = folder.journal.read()
         say(f"Checking {backup.folder}")
-        problems = [*backup.problems(), *series.wal.problems(backup.first_segment, until)]
-        if problems:
-            raise SetupError(f"{problems[0]}; `facepass-server verify {source}` says more")
+        _require_whole(backup, until)
         say(f"Restoring it to {data.root}")
         lock = data.take()
         try:
             write_private(data.unfinished, json.dumps({"backup": str(backup.folder)}) + "\n")
             _copy(backup.folder, data)
-            _recover(data, series, until, say)
+            _recover(data, backup.wal, until, say)
         except OSError as error:
             raise SetupError(f"cannot restore to {data.root}: {error}") from error
         finally:
@@ -93,6 +103,20 @@ def restore(source: Path, target: Path, until: datetime | None, say: Say) -> Res
     return Restored(backup, _last_change(data), len(missing), suppressions)
 
 
+def _require_whole(backup: BaseBackup, until: datetime | None) -> None:
+    """Raises SetupError saying what to do instead."""
+    if problems := backup.problems():
+        raise SetupError(f"{problems[0]}; restore another one, by its name")
+    wal, first = backup.wal, backup.first_segment
+    followed = wal.followed(first, until)
+    problems = [*wal.gaps(first, followed), *wal.damage(map(wal.path, followed))]
+    if problems:
+        raise SetupError(
+            f"{problems[0]}: changes cannot be followed over that; restore to a time before it, "
+            "with --until"
+        )
+
+
 def _copy(source: Path, data: DataDir) -> None:
     copy = data.root / _COPY
     shutil.copytree(source, copy, symlinks=True, ignore=shutil.ignore_patterns(RECORD, MANIFEST))
@@ -102,18 +126,18 @@ def _copy(source: Path, data: DataDir) -> None:
     copy.rename(data.cluster)
 
 
-def _recover(data: DataDir, series: Series, until: datetime | None, say: Say) -> None:
+def _recover(data: DataDir, wal: WalArchive, until: datetime | None, say: Say) -> None:
     """Let Postgres follow the log to its end or to a time."""
-    if data.user.switches and not data.user.may("-r", series.wal.folder):
+    if wal.folder.exists() and data.user.switches and not data.user.may("-r", wal.folder):
         raise SetupError(
-            f"user {data.user.name!r}, as which Postgres runs, may not read {series.wal.folder}; "
-            f"allow it with: chown -R {data.user.name} {series.folder}"
+            f"user {data.user.name!r}, as which Postgres runs, may not read {wal.folder}; allow it "
+            f"with: chown -R {data.user.name} {wal.folder.parent}"
         )
     settings = {
         "archive_mode": "off",
         # Nobody is to look at it before it is done.
         "hot_standby": "off",
-        "restore_command": series.wal.restore_command(),
+        "restore_command": wal.restore_command(),
         "recovery_target_action": "promote",
     }
     binaries = Binaries.for_data_dir(data)

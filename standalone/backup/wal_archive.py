@@ -4,7 +4,7 @@ import gzip
 import re
 import shlex
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -106,21 +106,30 @@ class WalArchive:
     def archived_at(self, segment: Segment) -> datetime:
         return datetime.fromtimestamp(self.path(segment).stat().st_mtime, UTC)
 
-    def problems(self, first: Segment, until: datetime | None = None) -> Iterator[str]:
-        """What keeps the log from being followed from `first` on: to its end, or to what was
-        archived last before or first after `until`."""
-        expected: Segment | None = None
+    def followed(self, first: Segment, until: datetime | None = None) -> list[Segment]:
+        """Those from `first` on: all, or up to the one that was archived first after `until`."""
+        found = []
         for segment in self.segments():
-            if segment.number < first.number:
-                continue
-            while expected is not None and expected.number < segment.number:
-                yield f"{self.path(expected)} is missing"
-                expected = expected.next
-            expected = segment.next
-            if problem := _problem(self.path(segment)):
-                yield f"{self.path(segment)} {problem}"
-            if until is not None and self.archived_at(segment) > until:
-                return
+            if segment.number >= first.number:
+                found.append(segment)
+                if until is not None and self.archived_at(segment) > until:
+                    break
+        return found
+
+    def gaps(self, first: Segment, segments: Sequence[Segment]) -> list[str]:
+        """What is missing of those that are to be followed from `first` on."""
+        there = {segment.number for segment in segments}
+        return [
+            f"{self.path(Segment(first.timeline, number))} is missing"
+            for number in range(first.number, max(there, default=0))
+            if number not in there
+        ]
+
+    def damage(self, paths: Iterable[Path] | None = None) -> list[str]:
+        """What is wrong with files of the archive, or with any."""
+        found = sorted(self.folder.glob("*.gz")) if paths is None else paths
+        problems = ((path, _problem(path)) for path in found)
+        return [f"{path} {problem}" for path, problem in problems if problem]
 
     def remove_before(self, first: Segment) -> int:
         """Remove what comes before a segment; returns how many files."""
@@ -134,7 +143,7 @@ class WalArchive:
 
 
 def _problem(path: Path) -> str:
-    """What is wrong with a compressed segment; empty where it is whole."""
+    """What is wrong with a compressed file; empty where it is whole."""
     try:
         with path.open("rb") as raw:
             if raw.read(len(_HEADER)) != _HEADER:
@@ -145,4 +154,7 @@ def _problem(path: Path) -> str:
                 size += len(piece)
     except (OSError, EOFError, zlib.error) as error:
         return f"is damaged: {error}"
-    return "" if size == SEGMENT_BYTES else f"holds {size} bytes, not {SEGMENT_BYTES}"
+    is_segment = Segment.named(path.name.removesuffix(".gz")) is not None
+    if is_segment and size != SEGMENT_BYTES:
+        return f"is damaged: it holds {size} bytes, not {SEGMENT_BYTES}"
+    return ""
