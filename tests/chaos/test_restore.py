@@ -80,7 +80,7 @@ async def assert_restored(
     lost: BackedUp, data: Path, journal: Path, expected: Answers, shots: range
 ) -> Audit:
     """What was acknowledged is there, and nothing that was erased."""
-    server = lost.on(data, {})
+    server = lost.on(data, {"BACKUP__FOLDER": ""})
     standalone = server.start()
     try:
         await standalone.ready()
