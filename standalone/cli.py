@@ -106,6 +106,8 @@ def _parser() -> argparse.ArgumentParser:
     backup.add_backup(made, _add_data_dir)
     backup.add_restore(_add(commands, "restore", "restore a data folder", backup.RESTORE))
     backup.add_verify(_add(commands, "verify", "look whether a backup is whole", backup.VERIFY))
+    again = _add(commands, "reapply", "erase again in a restored database", backup.REAPPLY)
+    backup.add_reapply(again)
     doctor = _add(commands, "doctor", "look for what is set up wrongly, and say what to do")
     doctor.set_defaults(command=_doctor)
     _add_data_dir(doctor)

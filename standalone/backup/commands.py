@@ -1,19 +1,21 @@
 """The commands `facepass-server backup`, `restore` and `verify`."""
 
 import argparse
+import asyncio
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from common.errors import SetupError
 from indexer.config import IndexerSettings
+from indexer.erasure.journal import Entry, ErasureJournal
 from standalone.backup.archiving import Archiving, archiving
 from standalone.backup.backup_folder import BackupFolder
 from standalone.backup.base_backup import RECORD, BaseBackup
 from standalone.backup.making import make_backup
-from standalone.backup.restoring import restore
+from standalone.backup.restoring import reapply, restore
 from standalone.config import read_settings
 from standalone.data_dir import DataDir
 from standalone.embedded import EmbeddedPostgres
@@ -30,6 +32,9 @@ that were made since are made again; until that is done, no standalone starts on
 VERIFY = """\
 Check every byte of a backup, or of all in a folder, and of the changes archived since, against the
 SHA-256 and checksums that were written with them; say what is wrong."""
+REAPPLY = """\
+Make erasures again in the Postgres of FACEPASS_DATABASE__DSN that was restored to a time before
+them, as the journals of its Indexers tell. Before any server is started on it."""
 _MB = 1_000_000
 
 
@@ -60,6 +65,14 @@ def add_verify(parser: argparse.ArgumentParser) -> None:
     """Make `parser` that of `verify`."""
     parser.set_defaults(command=_verify)
     parser.add_argument("source", type=Path, metavar="BACKUP", help="one, or a folder of them")
+
+
+def add_reapply(parser: argparse.ArgumentParser) -> None:
+    """Make `parser` that of `reapply`."""
+    parser.set_defaults(command=_reapply)
+    parser.add_argument(
+        "journal", type=Path, nargs="+", metavar="JOURNAL", help="FACEPASS_ERASURE__JOURNAL of each"
+    )
 
 
 def _until(text: str) -> datetime | None:
@@ -108,14 +121,28 @@ def _restore(options: argparse.Namespace) -> int:
     restored = restore(options.source, options.to, options.until, _say)
     if restored.last_change:
         print(f"The last change in it is of {restored.last_change}.")
-    print(f"{restored.erased} erasures were missing and were made again.")
-    for entry in restored.suppressions:
-        print(
-            f"erasures/{entry.erasure_id} of events/{entry.event} was to keep a person out until "
-            f"{entry.suppress_until}: that is lost; ask for it again."
-        )
+    _tell(restored.erased)
     print(f"Restored. Start it with: facepass-server standalone --data-dir {options.to}")
     return 0
+
+
+def _reapply(options: argparse.Namespace) -> int:
+    database = read_settings(IndexerSettings).database
+    if not database.dsn.get_secret_value():
+        raise SetupError("FACEPASS_DATABASE__DSN is not set; `restore` does this by itself")
+    entries = [entry for path in options.journal for entry in ErasureJournal(path).read()]
+    _tell(asyncio.run(reapply(database, entries)))
+    return 0
+
+
+def _tell(erased: Sequence[Entry]) -> None:
+    print(f"{len(erased)} erasures were missing and were made again.")
+    for entry in erased:
+        if entry.suppress_until is not None:
+            print(
+                f"erasures/{entry.erasure_id} of events/{entry.event} was to keep a person out "
+                f"until {entry.suppress_until}: that is lost; ask for it again."
+            )
 
 
 def _say(text: str) -> None:

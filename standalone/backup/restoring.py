@@ -5,7 +5,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -35,13 +35,11 @@ _COPY = "postgres.copy"
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What came of it. erased: how many erasures were made again; suppressions: those of them that
-    later photos were to be compared with, which is lost."""
+    """What came of it. erased: erasures that were made again. last_change: when the last
+    transaction in it was committed; empty where Postgres does not say."""
 
-    backup: BaseBackup
     last_change: str
-    erased: int
-    suppressions: tuple[Entry, ...]
+    erased: tuple[Entry, ...]
 
 
 def choose(source: Path, until: datetime | None, say: Say) -> BaseBackup:
@@ -99,14 +97,13 @@ def restore(source: Path, target: Path, until: datetime | None, say: Say) -> Res
     say(f"Making {len(entries)} erasures again, as far as they are missing")
     missing = asyncio.run(_finish(data, entries))
     data.unfinished.unlink()
-    suppressions = tuple(each for each in missing if each.suppress_until is not None)
-    return Restored(backup, _last_change(data), len(missing), suppressions)
+    return Restored(_last_change(data), tuple(missing))
 
 
 def _require_whole(backup: BaseBackup, until: datetime | None) -> None:
     """Raises SetupError saying what to do instead."""
     if problems := backup.problems():
-        raise SetupError(f"{problems[0]}; restore another one, by its name")
+        raise SetupError(f"{problems[0]}; name another one to restore")
     wal, first = backup.wal, backup.first_segment
     followed = wal.followed(first, until)
     problems = [*wal.gaps(first, followed), *wal.damage(map(wal.path, followed))]
@@ -163,16 +160,20 @@ async def _finish(data: DataDir, entries: list[Entry]) -> list[Entry]:
     await asyncio.to_thread(postgres.start)
     try:
         await migrate(postgres.owner_dsn)
-        async with open_database(DatabaseSettings(dsn=SecretStr(postgres.server_dsn))) as database:
-            reapplying = Reapplying(database, EventReader(PackRegistry()))
-            return [entry for entry in entries if await reapplying.apply(entry)]
+        return await reapply(DatabaseSettings(dsn=SecretStr(postgres.server_dsn)), entries)
     finally:
         await asyncio.to_thread(postgres.stop)
 
 
+async def reapply(settings: DatabaseSettings, entries: Iterable[Entry]) -> list[Entry]:
+    """Make erasures again in a restored database; returns those that were missing. Raises
+    SetupError."""
+    async with open_database(settings) as database:
+        reapplying = Reapplying(database, EventReader(PackRegistry()))
+        return [entry for entry in entries if await reapplying.apply(entry)]
+
+
 def _last_change(data: DataDir) -> str:
-    """When the last transaction that was restored was committed; empty where Postgres does not
-    say."""
     logs = sorted(data.logs.glob("*.log"), key=os.path.getmtime)
     found = [_REACHED.findall(path.read_text(errors="replace")) for path in logs]
     return next((times[-1] for times in reversed(found) if times), "")

@@ -39,7 +39,7 @@ def test_an_entry_is_read_as_it_was_written(
 def test_a_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
     journal = ErasureJournal(tmp_path / "erasures.jsonl")
     second = replace(ENTRY, erasure_id=UUID(int=3))
-    for cut in range(len(second.line())):
+    for cut in range(0, len(second.line()), 19):
         journal.path.write_bytes(ENTRY.line() + second.line()[:cut])
         assert journal.read() == [ENTRY]
         journal.append([second])
