@@ -100,6 +100,40 @@ async def assert_restored(
         server.end()
 
 
+async def lost_again(lost: BackedUp, data: Path, journal: Path, seed: int) -> Audit:
+    """The restored one goes on with the backups, is lost in its turn and restored once more."""
+    lost.data, lost.server = data, lost.on(data)
+    standalone = lost.server.start()
+    more = Journal(lost.folder / "more.jsonl", seed)
+    try:
+        await standalone.ready()
+        await lost.first_backup()
+        async with AsyncClient(
+            indexer=lost.server.indexer, searcher=lost.server.searcher
+        ) as client:
+            await client.create_event("more")
+            seeded = SeededClient(client, "more", more, seed)
+            for _ in range(3):
+                await seeded.burst(40, lambda _: None)
+            await lost.archived()
+        await asyncio.to_thread(lost.lose, standalone.kill)
+    finally:
+        lost.server.end()
+    assert await command("restore", lost.backups, "--to", data) == 0
+    server = lost.on(data, {"BACKUP__FOLDER": ""})
+    try:
+        await server.start().ready()
+        async with AsyncClient(indexer=server.indexer, searcher=server.searcher) as client:
+            postgres = EmbeddedPostgres(data)
+            postgres.attach()
+            for event, path in (("gala", journal), ("more", more.path)):
+                audit = await Audit.of(path, postgres.owner_dsn, client, event)
+                audit.assert_clean()
+            return audit
+    finally:
+        server.end()
+
+
 def flip(path: Path, place: int) -> None:
     content = bytearray(path.read_bytes())
     content[place] ^= 0xFF
@@ -145,11 +179,15 @@ async def test_the_disk_is_lost(
                 await client.create_event("gala")
                 seeded = SeededClient(client, "gala", journal, seed)
 
+                async def nothing() -> None:
+                    pass
+
                 async def back_up() -> None:
                     assert await command("backup", "--data-dir", lost.data) == 0
 
-                for _ in range(bursts):
-                    await struck_midway(seeded, choice, back_up)
+                for number in range(bursts):
+                    strike = back_up if number % 5 == 0 else nothing
+                    await struck_midway(seeded, choice, strike)
                 point, lines = datetime.now(UTC), len(journal.path.read_text().splitlines())
                 for _ in range(bursts):
                     await seeded.burst(40, lambda _: None)
@@ -166,7 +204,7 @@ async def test_the_disk_is_lost(
             await asyncio.to_thread(lost.lose, standalone.kill)
         finally:
             lost.server.end()
-        flips = await flips_found(lost, choice, 100 if long else 2, capsys)
+        flips = await flips_found(lost, choice, 30 if long else 1, capsys)
         to_time = folder / "point"
         until = point.isoformat()
         assert await command("restore", lost.backups, "--to", to_time, "--until", until) == 0
@@ -179,6 +217,7 @@ async def test_the_disk_is_lost(
             latest = folder / "latest"
             assert await command("restore", lost.backups, "--to", latest) == 0
             audits.append(await assert_restored(lost, latest, journal.path, expected, shots))
+            audits.append(await lost_again(lost, latest, journal.path, seed))
     figure(
         "Disk of the data lost",
         done="backups and archive while photos came and went; everything killed and the data "
