@@ -186,7 +186,8 @@ async def test_the_disk_is_lost(
                     assert await command("backup", "--data-dir", lost.data) == 0
 
                 for number in range(bursts):
-                    strike = back_up if number % 5 == 0 else nothing
+                    # A short run has the one that the standalone made by itself.
+                    strike = back_up if long and number % 5 == 0 else nothing
                     await struck_midway(seeded, choice, strike)
                 point, lines = datetime.now(UTC), len(journal.path.read_text().splitlines())
                 for _ in range(bursts):

@@ -91,6 +91,7 @@ async def erase(servers: Any) -> None:
     await delete_event(servers, "fair")
 
 
+@pytest.mark.slow
 async def test_an_older_state_comes_to_the_newer_one(
     database: Any, vision: Any, serving: Any, copies: Copies, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
