@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 from facepass.v1 import events_pb2_grpc, indexer_pb2_grpc
 from google.longrunning import operations_pb2_grpc
@@ -27,6 +28,7 @@ from common.templates.keys import TemplateKeys
 from common.vision.types import Vision
 from indexer.config import IndexerServerSettings, IndexerSettings
 from indexer.erasure.erasing import Erasing
+from indexer.erasure.journal import ErasureJournal
 from indexer.erasure.person_repository import PersonRepository
 from indexer.erasure.receipt_repository import ReceiptRepository
 from indexer.erasure.service import Erasures
@@ -80,6 +82,14 @@ def _admission(settings: IndexerServerSettings, vision: Vision, metrics: Metrics
     return Admission(Gate("admin", settings.max_admin, metrics), gates)
 
 
+def _journal(settings: IndexerSettings) -> ErasureJournal | None:
+    if not settings.erasure.journal:
+        return None
+    journal = ErasureJournal(Path(settings.erasure.journal))
+    journal.require_writable()
+    return journal
+
+
 @asynccontextmanager
 async def running(
     settings: IndexerSettings, vision: Vision, pace: Pace | None = None
@@ -100,9 +110,10 @@ async def serving(
     observe_workload(metrics, vision)
     packs, keys = PackRegistry(), TemplateKeys.of(settings.templates)
     reader = EventReader(packs, keys)
+    journal = _journal(settings)
     async with (
         open_database(settings.database, patient=True) as database,
-        in_the_background(settings, reader, metrics, pace or Pace()) as curator,
+        in_the_background(settings, reader, journal, metrics, pace or Pace()) as curator,
     ):
         observe_database(metrics, database)
 
@@ -124,7 +135,7 @@ async def serving(
         quotas = open_quotas(settings.quota, database, metrics)
         indexing = PhotoIndexing(vision, photos, writer, pending, space, quotas, metrics)
         receipts = ReceiptRepository(database, STALE_S)
-        settling = Settling(receipts)
+        settling = Settling(receipts, journal)
         people = PersonRepository(database, reader, vision.pack.key)
         erasures = Erasures(Erasing(vision, people, settling, settings.limits), receipts)
         optimizing = Optimizing(operations, curator.wake, settings.promotion.hnsw_min_faces)

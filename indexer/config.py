@@ -98,6 +98,24 @@ class ErasureSettings(SettingsBlock):
     backup_retention_days: int = Field(default=0, ge=0, le=36_500)
     """Days that backups of the database are kept, for the receipts' `backup_time`. 0: there are
     none."""
+    journal: str = ""
+    """File to which every erasure is appended, by numbers, before it is acknowledged; to be kept
+    beside the backups, so that one that is restored can be told. Empty: none. The standalone has
+    its own in `FACEPASS_BACKUP__FOLDER`."""
+
+
+class BackupSettings(SettingsBlock):
+    """Backups of the standalone's embedded Postgres."""
+
+    folder: str = ""
+    """Folder that takes them: one of its own, on another disk. All changes are archived there as
+    they come, and base backups are made. Empty: none. How long they are kept is
+    `FACEPASS_ERASURE__BACKUP_RETENTION_DAYS`, which must be set too."""
+    every_hours: float = Field(default=24.0, ge=0, le=8760)
+    """Hours between base backups, at most half of how long they are kept. 0: only the first is made
+    by itself."""
+    archive_timeout_s: int = Field(default=60, ge=1, le=3600)
+    """Longest wait before changes are archived: what may be lost with the data's disk."""
 
 
 class IndexerSettings(CommonSettings):
@@ -108,3 +126,4 @@ class IndexerSettings(CommonSettings):
     storage: StorageSettings = StorageSettings()
     retention: RetentionSettings = RetentionSettings()
     erasure: ErasureSettings = ErasureSettings()
+    backup: BackupSettings = BackupSettings()

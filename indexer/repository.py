@@ -76,7 +76,9 @@ class PhotoRepository:
                     faces=-len(photo.faces),
                 )
                 gone = [name.face(face.face_no) for face in photo.faces]
-                erasure_id = await record_faces(connection, event, Kind.PHOTO, gone, photos=1)
+                erasure_id = await record_faces(
+                    connection, event, Kind.PHOTO, gone, photo_numbers=[photo.photo_no]
+                )
             return Removed(1, len(photo.faces), erasure_id)
 
     async def delete_face(self, name: FaceName, *, validate_only: bool) -> Removed:

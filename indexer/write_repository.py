@@ -275,8 +275,8 @@ async def _record_replaced(connection: asyncpg.Connection, batch: _Batch) -> Non
         for face in photo.faces
     ]
     if faces:
-        photos = len(batch.replaced)
-        await record_faces(connection, batch.event, Kind.PHOTO, faces, photos=photos)
+        numbers = [photo.photo_no for photo in batch.replaced]
+        await record_faces(connection, batch.event, Kind.PHOTO, faces, photo_numbers=numbers)
 
 
 def _count(photos: Sequence[Photo], state: PhotoState) -> int:

@@ -14,9 +14,12 @@ from common.audit.repository import audit_table
 from common.audit.selection import Selection, lines_of
 from common.config import CommonSettings
 from common.errors import SetupError
+from indexer.config import IndexerSettings
+from standalone.backup.archiving import archiving
 from standalone.config import read_settings
 from standalone.data_dir import DataDir
 from standalone.embedded import EmbeddedPostgres
+from standalone.moment import moment
 
 HELP = """\
 The record of who did what: one JSON line a call, from the table `audit` of the database, or from
@@ -45,24 +48,19 @@ def add_commands(
         each.add_argument("--subject", metavar="NAME", help="calls of this subject")
         each.add_argument("--method", metavar="NAME", help="calls of this RPC (`Search`)")
         each.add_argument(
-            "--since", type=_time, metavar="TIME", help="ISO 8601, in UTC if it says none"
+            "--since", type=moment, metavar="TIME", help="ISO 8601, in UTC if it says none"
         )
-        each.add_argument("--until", type=_time, metavar="TIME", help="the first time left out")
+        each.add_argument("--until", type=moment, metavar="TIME", help="the first time left out")
     prune = commands.add_parser("prune", help="remove old rows from the table")
     prune.set_defaults(command=_prune)
     prune.add_argument(
         "--before",
-        type=_time,
+        type=moment,
         metavar="TIME",
         help="remove calls before this (default: FACEPASS_AUDIT__KEEP_DAYS ago)",
     )
     for each in (tail, export, prune):
         add_data_dir(each)
-
-
-def _time(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _selection(options: argparse.Namespace) -> Selection:
@@ -136,7 +134,7 @@ async def _owner_dsn(data_dir: Path) -> AsyncIterator[str]:
     data = DataDir.at(data_dir)
     if not data.cluster.exists():
         raise SetupError(f"there is no data in {data.root}")
-    postgres = EmbeddedPostgres(data.root)
+    postgres = EmbeddedPostgres(data.root, archiving(read_settings(IndexerSettings)))
     if data.in_use:
         postgres.attach()
         yield postgres.owner_dsn

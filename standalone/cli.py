@@ -11,6 +11,7 @@ from common.config import CommonSettings
 from common.errors import FacePassError
 from common.logs import configure_logs
 from standalone import audit, health, models, tokens
+from standalone.backup import commands as backup
 from standalone.config import Overrides, WrongSetting, read_settings, unknown_variables
 from standalone.data_dir import default_data_dir
 
@@ -20,6 +21,7 @@ FacePass finds a person in the photos of an event.
   facepass-server standalone   run everything on this machine; nothing else to install
   facepass-server doctor       look for what is set up wrongly, and say what to do
   facepass-server token        mint a token for development, or make a key to sign it with
+  facepass-server backup       back the standalone's data up; restore and verify do what they say
 
 On a Postgres of your own, named by FACEPASS_DATABASE__DSN:
 
@@ -100,6 +102,12 @@ def _parser() -> argparse.ArgumentParser:
         _add(commands, "audit", "read the record of who did what, or prune it", audit.HELP),
         _add_data_dir,
     )
+    made = _add(commands, "backup", "make a backup of the standalone's data", backup.BACKUP)
+    backup.add_backup(made, _add_data_dir)
+    backup.add_restore(_add(commands, "restore", "restore a data folder", backup.RESTORE))
+    backup.add_verify(_add(commands, "verify", "look whether a backup is whole", backup.VERIFY))
+    again = _add(commands, "reapply", "erase again in a restored database", backup.REAPPLY)
+    backup.add_reapply(again)
     doctor = _add(commands, "doctor", "look for what is set up wrongly, and say what to do")
     doctor.set_defaults(command=_doctor)
     _add_data_dir(doctor)

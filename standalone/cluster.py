@@ -5,6 +5,7 @@ import re
 import secrets
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -18,6 +19,8 @@ SUPERUSER = "postgres"
 _START_TIMEOUT_S = 300
 _STOP_TIMEOUT_S = 60
 _ORPHANS_TIMEOUT_S = 15.0
+_LOOK_S = 0.1
+_STATUS_LINE = 7
 _TELLING = ["name", "cwd", "status"]
 _GOES_ON_ELSEWHERE = "redirecting log output"
 _BESIDE_THE_POINT = re.compile(f"{_GOES_ON_ELSEWHERE}|Future log output|skipping missing")
@@ -26,10 +29,14 @@ _BESIDE_THE_POINT = re.compile(f"{_GOES_ON_ELSEWHERE}|Future log output|skipping
 class Cluster:
     """A data folder that this process holds the lock of."""
 
-    def __init__(self, data: DataDir, binaries: Binaries) -> None:
+    def __init__(
+        self, data: DataDir, binaries: Binaries, more: Mapping[str, str] | None = None
+    ) -> None:
+        """more: settings of Postgres beside ours."""
         self._data = data
         self._binaries = binaries
         self._folder = data.cluster
+        self._more = more or {}
 
     def create_if_absent(self, superuser_password: str) -> None:
         """Make the data folder; it counts once it has its name, so a killed attempt is redone."""
@@ -76,7 +83,7 @@ class Cluster:
         """
         self._stop_left_behind()
         values = settings(self._data.sockets, self._data.logs, memory_bytes())
-        text = settings_file(values, self._data.overrides)
+        text = settings_file({**values, **self._more}, self._data.overrides)
         write_private(self._folder / "postgresql.conf", text, self._data.user)
         log = self._data.logs / "start.log"
         log.unlink(missing_ok=True)
@@ -85,6 +92,24 @@ class Cluster:
         except SetupError as error:
             said = _said_last(self._data.logs)
             raise SetupError(f"{error.message} Postgres said: {said}") from error
+
+    def recover(self) -> None:
+        """Start the postmaster and return once it has followed the log as far as it was told to,
+        however long that takes. Raises SetupError as `start`."""
+        self.start()
+        while not self._recovered:
+            if not self.running:
+                raise SetupError(f"Postgres cannot recover; it said: {_said_last(self._data.logs)}")
+            time.sleep(_LOOK_S)
+
+    @property
+    def _recovered(self) -> bool:
+        """The last line of the postmaster's file says what it has come to."""
+        try:
+            lines = (self._folder / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        return len(lines) > _STATUS_LINE and lines[_STATUS_LINE].strip() == "ready"
 
     @property
     def running(self) -> bool:

@@ -57,6 +57,16 @@ class DataDir:
         return self.root / "postgres.conf"
 
     @property
+    def series(self) -> Path:
+        """Which backups those of this folder are."""
+        return self.root / "backups.json"
+
+    @property
+    def unfinished(self) -> Path:
+        """There while a restore has not come to its end."""
+        return self.root / "restore-unfinished"
+
+    @property
     def sockets(self) -> Path:
         """The folder of the Unix socket; elsewhere where this folder's path is too long for one."""
         inside = self.root / "run"

@@ -3,9 +3,10 @@
 import re
 import secrets
 import threading
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 from urllib.parse import quote
 
 from common.errors import SetupError
@@ -28,6 +29,13 @@ class Role(Enum):
     """The servers': reads and writes the owner's tables, owns nothing."""
 
 
+class Archive(Protocol):
+    """What takes all changes of a Postgres as they come."""
+
+    def begin(self, data: DataDir) -> Mapping[str, str]:
+        """Postgres' settings for it, where the data folder is about to be started."""
+
+
 class EmbeddedPostgres:
     """A Postgres of our own in `data_dir`, reached through a private Unix socket with passwords.
 
@@ -35,8 +43,14 @@ class EmbeddedPostgres:
     open to it (a folder of `tempfile.mkdtemp()` in /tmp is, pytest's `tmp_path` is not).
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(
+        self, data_dir: Path, archive: Archive | None = None, *, restoring: bool = False
+    ) -> None:
+        """archive: takes all changes as they come. restoring: start what a restore has not
+        finished."""
         self._data = DataDir.at(data_dir)
+        self._archive = archive
+        self._restoring = restoring
         self._lock: DataDirLock | None = None
         self._cluster: Cluster | None = None
         self._psql = ""
@@ -80,13 +94,25 @@ class EmbeddedPostgres:
         """
         self._lock = self._data.take()
         try:
+            if self._data.unfinished.exists() and not self._restoring:
+                raise SetupError(
+                    f"{self.data_dir} was not restored to the end, and may hold faces that were "
+                    "erased; remove it and run `facepass-server restore` again"
+                )
             binaries = Binaries.for_data_dir(self._data)
             self._psql = binaries.program("psql")
-            self._cluster = Cluster(self._data, binaries)
+            self._cluster = Cluster(self._data, binaries, self._archiving())
             self._start(self._cluster)
         except BaseException:
             self.stop()
             raise
+
+    def _archiving(self) -> Mapping[str, str]:
+        if self._archive is not None:
+            return self._archive.begin(self._data)
+        # What is written now is archived nowhere: what was archived ends before it.
+        self._data.series.unlink(missing_ok=True)
+        return {}
 
     def _start(self, cluster: Cluster) -> None:
         known = self._data.passwords()
@@ -152,6 +178,35 @@ class EmbeddedPostgres:
         """Drop a database, ending its sessions; nothing where there is none of that name."""
         self._query(f"DROP DATABASE IF EXISTS {_checked(name)} WITH (FORCE);")
 
+    def base_backup(self, target: Path) -> None:
+        """Copy the data folder while it is at work, with the log of the while. Raises
+        SetupError."""
+        arguments = ["--wal-method=stream", "--checkpoint=fast", "--manifest-checksums=SHA256"]
+        self._run("pg_basebackup", [f"--pgdata={target}", "--no-password", *arguments])
+
+    def read_log(self, folder: Path, timeline: int, start: str, end: str) -> None:
+        """Read the log in a folder from one place to another. Raises SetupError where it
+        cannot be followed."""
+        place = [f"--timeline={timeline}", f"--start={start}", f"--end={end}"]
+        self._run("pg_waldump", ["--quiet", f"--path={folder}", *place])
+
+    def _run(self, program: str, arguments: list[str]) -> None:
+        command = [Binaries.for_data_dir(self._data).program(program), *arguments]
+        result = self._data.user.run(command, environment=self._environment(SUPERUSER))
+        if result.returncode != 0:
+            raise SetupError(f"{program} failed: {' '.join(result.stderr.split())[-1000:]}")
+
+    def _environment(self, database: str) -> dict[str, str]:
+        """What Postgres' programs connect with."""
+        return {
+            "PGHOST": str(self._data.sockets),
+            "PGUSER": SUPERUSER,
+            "PGDATABASE": database,
+            "PGPASSWORD": self._passwords[SUPERUSER],
+            # A failing ALTER ROLE must not leave its password in the log.
+            "PGOPTIONS": "-c log_min_error_statement=panic",
+        }
+
     def _require_durable(self) -> None:
         for name, wanted in DURABLE.items():
             if (found := self._query(f"SHOW {name};")) != wanted:
@@ -171,14 +226,7 @@ class EmbeddedPostgres:
         result = self._data.user.run(
             [self._psql, "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--file=-"],
             stdin="\\set ON_ERROR_STOP 1\n" + passwords + sql,
-            environment={
-                "PGHOST": str(self._data.sockets),
-                "PGUSER": SUPERUSER,
-                "PGDATABASE": database,
-                "PGPASSWORD": self._passwords[SUPERUSER],
-                # A failing ALTER ROLE must not leave its password in the log.
-                "PGOPTIONS": "-c log_min_error_statement=panic",
-            },
+            environment=self._environment(database),
         )
         if result.returncode != 0:
             raise SetupError(f"Postgres refused: {' '.join(result.stderr.split())[-1000:]}")

@@ -18,7 +18,9 @@ from common.rpc.server import Listening
 from common.vision.workers.pool import WorkerPool
 from indexer.config import IndexerSettings
 from searcher.config import SearcherSettings
-from standalone.config import Overrides, read_settings
+from standalone.backup.archiving import Archiving, archiving
+from standalone.backup.keeping import Keeping
+from standalone.config import Overrides, WrongSetting, read_settings
 from standalone.data_dir import DataDir
 from standalone.embedded import EmbeddedPostgres
 from standalone.summary import Summary, announce
@@ -39,13 +41,20 @@ async def serve_standalone(
     search_settings = read_settings(SearcherSettings, overrides)
     for listen in (settings.indexer.listen, search_settings.searcher.listen):
         require_protected(listen, settings.tls, settings.auth)
+    archive = archiving(settings)
+    if archive is not None and settings.database.dsn.get_secret_value():
+        raise WrongSetting(
+            "FACEPASS_BACKUP__FOLDER is for the embedded Postgres, and FACEPASS_DATABASE__DSN "
+            "names another: unset one; docs/backup.md says how to back that one up"
+        )
     async with AsyncExitStack() as stack:
         index = await stack.enter_async_context(indexer.app.listening(settings))
         search = await stack.enter_async_context(searcher.app.listening(search_settings))
         postgres = None
         if not settings.database.dsn.get_secret_value():
-            postgres = await stack.enter_async_context(_embedded(data_dir))
-            overrides = {**overrides, **_embedded_settings(postgres, settings, overrides)}
+            postgres = await stack.enter_async_context(_embedded(data_dir, archive))
+            made = _embedded_settings(postgres, archive, settings, overrides)
+            overrides = {**overrides, **made}
             settings = read_settings(IndexerSettings, overrides)
             search_settings = read_settings(SearcherSettings, overrides)
         await run_migrations(settings.database, patient=postgres is None)
@@ -65,14 +74,31 @@ async def serve_standalone(
         }
         entrance = described(settings.tls, settings.auth)
         stack.enter_context(announce(Summary.of(where, entrance, pool.pack, addresses), ready_file))
-        await (keep_running(postgres) if postgres else asyncio.Event().wait())
+        if postgres is None:
+            await asyncio.Event().wait()
+        else:
+            await _look_after(postgres, archive)
+
+
+async def _look_after(postgres: EmbeddedPostgres, archive: Archiving | None) -> None:
+    """Keep it running and backed up; never returns."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(keep_running(postgres))
+        if archive is not None:
+            data = DataDir.at(postgres.data_dir)
+            tasks.create_task(Keeping(postgres, data, archive).keep())
 
 
 def _embedded_settings(
-    postgres: EmbeddedPostgres, settings: CommonSettings, overrides: Overrides
+    postgres: EmbeddedPostgres,
+    archive: Archiving | None,
+    settings: CommonSettings,
+    overrides: Overrides,
 ) -> Overrides:
     """Where the embedded Postgres is, and its data."""
+    journal = {"erasure": {"journal": str(archive.folder.journal.path)}} if archive else {}
     return {
+        **journal,
         "database": {"dsn": postgres.server_dsn, "migration_dsn": postgres.owner_dsn},
         "storage": {"folder": str(postgres.data_dir), **overrides.get("storage", {})},
         "templates": {"key_file": settings.templates.key_file or _own_keys(postgres)},
@@ -173,8 +199,8 @@ async def until_stopped(serving: Coroutine[None, None, None]) -> bool:
 
 
 @asynccontextmanager
-async def _embedded(data_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
-    postgres = EmbeddedPostgres(data_dir)
+async def _embedded(data_dir: Path, archive: Archiving | None) -> AsyncIterator[EmbeddedPostgres]:
+    postgres = EmbeddedPostgres(data_dir, archive)
     starting = asyncio.ensure_future(asyncio.to_thread(postgres.start))
     try:
         await asyncio.shield(starting)

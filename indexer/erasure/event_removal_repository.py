@@ -26,13 +26,19 @@ _ROWS = (
 
 async def remove_event(connection: Connection, event: Event, kind: Kind) -> UUID:
     """Remove the locked event with all that it holds; returns its receipt's id."""
-    key = event.name.key
     erasure_id = await record_event(connection, event, kind)
+    await remove_rows(connection, event)
+    return erasure_id
+
+
+async def remove_rows(connection: Connection, event: Event) -> None:
+    """Remove the rows of the locked event, its own the last. Its receipt must be written before,
+    which names its own tables."""
+    key = event.name.key
     await remove_faces(connection, key, 0, MAX_FACE_NO)
     await connection.execute(SQL["delete_suppressions"], key, False)
     for query in _ROWS:
         await connection.execute(EVENT_SQL[query], key)
-    return erasure_id
 
 
 class ExpiredEvents:

@@ -1,11 +1,13 @@
 -- Queries of erasures. Receipts, Searchers and residue are control data.
 
 -- insert_erasure --
--- $1 erasure_id, $2 kind, $3 event_id, $4 event, $5 uid, $6 subject, $7 photos, $8 faces, $9 digest, $10 suppress_until.
+-- $1 erasure_id, $2 kind, $3 event_id, $4 event, $5 uid, $6 subject, $7 photos, $8 faces, $9 digest, $10 suppress_until,
+-- $11 numbers of photos, $12 numbers of faces, $13 create_time or NULL for now.
 -- Of a locked event, whose own tables are those that there are now.
-INSERT INTO erasure (erasure_id, kind, event_id, event, uid, subject, photos, faces, digest, suppress_until, relations)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
-       coalesce((SELECT array_agg(r.relation) FROM relation r WHERE r.event_id = $3), '{}');
+INSERT INTO erasure (erasure_id, kind, event_id, event, uid, subject, photos, faces, digest, suppress_until,
+                     photo_numbers, face_numbers, create_time, relations)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, coalesce($13, now()),
+       coalesce((SELECT array_agg(r.relation) FROM relation r WHERE r.event_id = $3 AND r.uid = $5), '{}');
 
 -- erasure --
 -- $1 erasure_id.
@@ -36,6 +38,33 @@ RETURNING e.erasure_id;
 -- is_live --
 -- $1 erasure_id.
 SELECT live_time IS NOT NULL FROM erasure WHERE erasure_id = $1;
+
+-- not_journaled --
+-- $1 erasure_id or NULL for all, $2 limit. Of none that another server writes to its journal now.
+SELECT * FROM erasure
+ WHERE journal_time IS NULL AND ($1::uuid IS NULL OR erasure_id = $1)
+ ORDER BY create_time LIMIT $2 FOR UPDATE;
+
+-- mark_journaled --
+-- $1 erasure_ids.
+UPDATE erasure SET journal_time = now() WHERE erasure_id = ANY ($1::uuid[]);
+
+-- hold_event --
+-- $1 event_id, $2 uid. That very event, expired or not.
+SELECT * FROM event WHERE event_id = $1 AND uid = $2 FOR UPDATE;
+
+-- photo_states --
+-- $1 event_id, $2 photo numbers. Those that are there.
+SELECT photo_no, state FROM photo WHERE event_id = $1 AND photo_no = ANY ($2::int[]);
+
+-- delete_photos --
+-- $1 event_id, $2 photo numbers.
+DELETE FROM photo WHERE event_id = $1 AND photo_no = ANY ($2::int[]);
+
+-- skip_numbers --
+-- $1 event_id, $2 photo number, $3 face number: the first that may be given to what comes.
+UPDATE event SET next_photo_no = greatest(next_photo_no, $2), next_face_no = greatest(next_face_no, $3)
+ WHERE event_id = $1;
 
 -- forget_confirmations --
 -- $1 erasure_ids that are live.

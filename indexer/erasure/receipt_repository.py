@@ -1,6 +1,8 @@
 """Receipts in the database."""
 
-from collections.abc import Iterable
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -9,12 +11,16 @@ import asyncpg
 from common.auth.caller import caller
 from common.db.pool import Connection, Database
 from common.db.sql import load_queries
-from common.errors import ErasureNotFound
+from common.errors import DatabaseUnavailable, ErasureNotFound
 from common.event import Event
 from common.names import EventName, FaceName
 from indexer.erasure.erasures import Erasure, Kind, digest_of
+from indexer.erasure.journal import Entry, ErasureJournal
 
 SQL = load_queries("indexer.erasure")
+log = logging.getLogger(__name__)
+_AT_A_TIME = 500
+_STUCK = {"action": "journal_stuck"}
 
 
 async def record_faces(
@@ -23,44 +29,54 @@ async def record_faces(
     kind: Kind,
     faces: Iterable[FaceName],
     *,
-    photos: int = 0,
+    photo_numbers: Sequence[int] = (),
     suppress_until: datetime | None = None,
 ) -> UUID:
-    """Write the receipt of faces of the locked event, in the transaction that removes them."""
+    """Write the receipt of faces of the locked event, in the transaction that removes them.
+
+    photo_numbers: of photos that go with them.
+    """
     ordered = sorted(faces, key=lambda face: face.face_no)
-    return await _insert(
-        connection, event, kind, photos, len(ordered), digest_of(ordered), suppress_until
-    )
+    entry = Entry(
+        uuid4(), kind, event.name.event, event.uid, caller.get().subject, len(photo_numbers),
+        len(ordered), digest_of(ordered), suppress_until, None, tuple(photo_numbers),
+        tuple(face.face_no for face in ordered),
+    )  # fmt: skip
+    await record(connection, entry)
+    return entry.erasure_id
 
 
 async def record_event(connection: Connection, event: Event, kind: Kind) -> UUID:
     """Write the receipt of a whole event, in the transaction that removes it."""
     counts = event.counts
     photos = counts.photos_indexed + counts.photos_rejected
-    digest = digest_of([event.name, event.uid])
-    return await _insert(connection, event, kind, photos, counts.faces, digest, None)
+    entry = Entry(
+        uuid4(), kind, event.name.event, event.uid,
+        "" if kind is Kind.EXPIRY else caller.get().subject, photos, counts.faces,
+        digest_of([event.name, event.uid]), None, None, (), (),
+    )  # fmt: skip
+    await record(connection, entry)
+    return entry.erasure_id
 
 
-async def _insert(
-    connection: Connection, event: Event, kind: Kind, photos: int, faces: int, digest: bytes,
-    suppress_until: datetime | None,
-) -> UUID:  # fmt: skip
-    erasure_id = uuid4()
-    subject = "" if kind is Kind.EXPIRY else caller.get().subject
+async def record(connection: Connection, entry: Entry) -> None:
+    """Write a receipt, in the transaction that removes what it tells of."""
     await connection.execute(
         SQL["insert_erasure"],
-        erasure_id,
-        kind.value,
-        event.name.key,
-        event.name.event,
-        event.uid,
-        subject,
-        photos,
-        faces,
-        digest,
-        suppress_until,
+        entry.erasure_id,
+        entry.kind.value,
+        EventName(entry.event).key,
+        entry.event,
+        entry.uid,
+        entry.subject,
+        entry.photos,
+        entry.faces,
+        entry.digest,
+        entry.suppress_until,
+        entry.photo_numbers,
+        entry.face_numbers,
+        entry.create_time,
     )
-    return erasure_id
 
 
 class ReceiptRepository:
@@ -106,6 +122,24 @@ class ReceiptRepository:
             await self._settle(connection, erasure_id)
             return bool(await connection.fetchval(SQL["is_live"], erasure_id))
 
+    async def journal(self, journal: ErasureJournal, erasure_id: UUID | None = None) -> None:
+        """Write one erasure, or all, to the journal unless they are there. Raises
+        DatabaseUnavailable where it cannot be written."""
+        while True:
+            async with self._database.transaction() as connection:
+                rows = await connection.fetch(SQL["not_journaled"], erasure_id, _AT_A_TIME)
+                if not rows:
+                    return
+                try:
+                    await asyncio.to_thread(journal.append, [_entry(row) for row in rows])
+                except OSError as error:
+                    log.error("cannot write the journal of erasures: %s", error, extra=_STUCK)
+                    raise DatabaseUnavailable(
+                        "this was erased, and is not noted beside the backups yet"
+                    ) from error
+                done = [row["erasure_id"] for row in rows]
+                await connection.execute(SQL["mark_journaled"], done)
+
     async def settle_all(self) -> None:
         """Settle what whoever asked for it did not wait for, and forget Searchers that are gone."""
         async with self._database.transaction() as connection:
@@ -134,4 +168,21 @@ def _erasure(row: asyncpg.Record) -> Erasure:
         row["live_time"],
         row["physical_time"],
         row["backup_time"],
+    )
+
+
+def _entry(row: asyncpg.Record) -> Entry:
+    return Entry(
+        row["erasure_id"],
+        Kind(row["kind"]),
+        row["event"],
+        row["uid"],
+        row["subject"],
+        row["photos"],
+        row["faces"],
+        row["digest"],
+        row["suppress_until"],
+        row["create_time"],
+        tuple(row["photo_numbers"]),
+        tuple(row["face_numbers"]),
     )

@@ -10,6 +10,7 @@ from time import monotonic
 from common.metrics import Metrics
 from indexer.config import ErasureSettings, RetentionSettings
 from indexer.erasure.event_removal_repository import ExpiredEvents
+from indexer.erasure.journal import ErasureJournal
 from indexer.erasure.receipt_repository import ReceiptRepository
 from indexer.erasure.residue_repository import ResidueRepository
 from indexer.graphs.curator import in_background
@@ -26,13 +27,14 @@ class Upkeep:
 
     def __init__(
         self, expired: ExpiredEvents, receipts: ReceiptRepository, residue: ResidueRepository,
-        drops: RelationDrops, retention: RetentionSettings, erasure: ErasureSettings,
-        metrics: Metrics,
+        drops: RelationDrops, journal: ErasureJournal | None, retention: RetentionSettings,
+        erasure: ErasureSettings, metrics: Metrics,
     ) -> None:  # fmt: skip
         self._expired = expired
         self._receipts = receipts
         self._residue = residue
         self._drops = drops
+        self._journal = journal
         self._retention = retention
         self._erasure = erasure
         self._metrics = metrics
@@ -53,6 +55,8 @@ class Upkeep:
     async def tidy(self) -> None:
         """Do now what is due."""
         await self._receipts.settle_all()
+        if self._journal is not None:
+            await self._receipts.journal(self._journal)
         now = monotonic()
         if now >= self._expire_s:
             self._expire_s = now + self._retention.interval_s

@@ -10,6 +10,7 @@ from common.db.searchers import STALE_S
 from common.metrics import Metrics
 from indexer.config import IndexerSettings
 from indexer.erasure.event_removal_repository import ExpiredEvents
+from indexer.erasure.journal import ErasureJournal
 from indexer.erasure.receipt_repository import ReceiptRepository
 from indexer.erasure.residue_repository import ResidueRepository
 from indexer.erasure.upkeep import Upkeep
@@ -28,8 +29,9 @@ _CONNECTIONS = 4
 
 @asynccontextmanager
 async def in_the_background(
-    settings: IndexerSettings, reader: EventReader, metrics: Metrics, pace: Pace
-) -> AsyncIterator[Curator]:
+    settings: IndexerSettings, reader: EventReader, journal: ErasureJournal | None,
+    metrics: Metrics, pace: Pace,
+) -> AsyncIterator[Curator]:  # fmt: skip
     """Work for as long as the context lasts, on connections of its own: photos must not wait for
     one while a graph is built."""
     promotion = settings.promotion
@@ -49,6 +51,7 @@ async def in_the_background(
             ReceiptRepository(database, STALE_S),
             ResidueRepository(database),
             drops,
+            journal,
             settings.retention,
             settings.erasure,
             metrics,

@@ -47,7 +47,7 @@ def fresh_views(people: Sequence[Person]) -> list[EmbeddingVector]:
 
     A stored template is its own nearest neighbour, which no selfie is: found from there, its
     fellows say too much good of a graph. So each person's middle is moved by what sets a shot of
-    somebody else apart from the others of theirs, the other way round: that shot is not to be found.
+    somebody else apart from the others of theirs, the other way round: that one is no match.
     """
     known = [shots for shots in people if len(shots) >= _FEW]
     if len(known) < 2:

@@ -7,6 +7,7 @@ from common.config import TemplateSettings
 from common.errors import SetupError
 from indexer.config import IndexerSettings
 from searcher.config import SearcherSettings
+from standalone.backup.archiving import archiving
 from standalone.config import read_settings, unknown_variables
 from standalone.data_dir import DataDir
 from standalone.doctor import database, engine, machine, security, templates
@@ -50,7 +51,7 @@ def _data(settings: IndexerSettings, data_dir: Path) -> Iterator[Finding]:
         return
     yield machine.check_cpu()
     try:
-        data = DataDir.at(data_dir)
+        data, archive = DataDir.at(data_dir), archiving(settings)
     except SetupError as error:
         yield fail("data folder", error.message, "until then the standalone does not start")
         return
@@ -60,4 +61,4 @@ def _data(settings: IndexerSettings, data_dir: Path) -> Iterator[Finding]:
         keys = TemplateSettings(key_file=str(data.template_keys))
     if settings.templates.key_file or data.template_keys.exists():
         yield from templates.check_keys(keys)
-    yield from database.check_embedded(data, templates.known_keys(keys))
+    yield from database.check_embedded(data, archive, templates.known_keys(keys))

@@ -7,6 +7,7 @@ from pathlib import Path
 from common.config import DatabaseSettings
 from common.db.wall import ADVICE
 from common.errors import SetupError
+from standalone.backup.archiving import Archiving
 from standalone.binaries import Binaries
 from standalone.data_dir import PASSWORDS_FILE, DataDir
 from standalone.doctor.finding import Finding, fail, ok, warn
@@ -36,7 +37,9 @@ def check_given(
     yield from judge(facts)
 
 
-def check_embedded(data: DataDir, template_keys: Set[str]) -> Iterator[Finding]:
+def check_embedded(
+    data: DataDir, archive: Archiving | None, template_keys: Set[str]
+) -> Iterator[Finding]:
     """The embedded Postgres: the running one, or one started for the look and stopped."""
     try:
         data.require_usable()
@@ -45,7 +48,7 @@ def check_embedded(data: DataDir, template_keys: Set[str]) -> Iterator[Finding]:
             yield ok("data folder", f"{data.root} can be used; the first start makes it")
             return
         in_use = data.in_use
-        facts = asyncio.run(_examine_embedded(data.root, in_use, template_keys))
+        facts = asyncio.run(_examine_embedded(data.root, archive, in_use, template_keys))
     except (SetupError, OSError) as error:
         yield fail("data folder", str(error), "until then the standalone does not start")
         return
@@ -60,8 +63,10 @@ def _private_passwords(path: Path) -> Iterator[Finding]:
         yield warn("data folder", f"others may read {path}", f"chmod 600 {path}")
 
 
-async def _examine_embedded(root: Path, in_use: bool, template_keys: Set[str]) -> DatabaseFacts:
-    postgres = EmbeddedPostgres(root)
+async def _examine_embedded(
+    root: Path, archive: Archiving | None, in_use: bool, template_keys: Set[str]
+) -> DatabaseFacts:
+    postgres = EmbeddedPostgres(root, archive)
     if in_use:
         postgres.attach()
         return await examine_database(postgres.server_dsn, template_keys)
