@@ -115,6 +115,11 @@ class ServerSettings(SettingsBlock):
     """Address and port of the gRPC server. Port 0 takes any free one."""
     metrics_listen: MetricsAddress
     """Address and port of the Prometheus endpoint (`/metrics`). Empty means none."""
+    processes: int = Field(default=1, ge=1, le=256)
+    """Processes that serve this address together, each with workers, connections to the database
+    and memory of its own (Linux); of `facepass-server indexer` and `searcher`. The workers are
+    shared out among them where their number is not set. The first one's metrics are at
+    `metrics_listen`, each other's at the next port."""
     max_connections: int = Field(default=1000, ge=1, le=1_000_000)
     """Most connections; further ones are closed at once."""
     calls_per_connection: int = Field(default=100, ge=1, le=10_000)

@@ -7,9 +7,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from common.config import CommonSettings
+from common.config import CommonSettings, ServerSettings
 from common.errors import FacePassError
 from common.logs import configure_logs
+from indexer.config import IndexerSettings
+from searcher.config import SearcherSettings
 from standalone import audit, health, models, tokens
 from standalone.config import Overrides, WrongSetting, read_settings, unknown_variables
 from standalone.data_dir import default_data_dir
@@ -43,15 +45,17 @@ finish; a second one does not wait for them."""
 SERVER = """\
 Run one server on the Postgres of FACEPASS_DATABASE__DSN, which `facepass-server migrate` has
 brought up to date. SIGTERM or Ctrl-C ends it, letting calls in flight finish; a second one does
-not wait for them."""
+not wait for them. With --processes, several share the address, each for the connections that the
+kernel gives it; one that dies is started again."""
 
 Command = Callable[[argparse.Namespace], int]
+Serving = Callable[[Overrides, Path | None], Coroutine[None, None, None]]
 Commands = argparse._SubParsersAction
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code. What a person can mend is told in one line."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments, argparse.Namespace(given=arguments))
     try:
         configure_logs(read_settings(CommonSettings).log.level)
         for variable in unknown_variables():
@@ -91,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         server = _add(commands, name, help, SERVER)
         server.set_defaults(command=_indexer if name == "indexer" else _searcher)
         _add_serving(server, name)
+        _add_processes(server, name)
     migrate = _add(commands, "migrate", "bring the database up to date", MIGRATE)
     migrate.set_defaults(command=_migrate)
     health.add_options(_add(commands, "health", "ask a running server how it is", health.HELP))
@@ -147,6 +152,22 @@ def _add_serving(parser: argparse.ArgumentParser, *servers: str) -> None:
     )
 
 
+def _add_processes(parser: argparse.ArgumentParser, server: str) -> None:
+    parser.add_argument(
+        "--processes",
+        dest=f"{server}__processes",
+        metavar="N",
+        help=f"instead of FACEPASS_{server.upper()}__PROCESSES",
+    )
+    parser.add_argument(
+        "--process",
+        type=int,
+        metavar="I",
+        help="be the I-th of them (from 0), as for a supervisor of your own; the port cannot be 0",
+    )
+    parser.add_argument("--supervisor", type=int, help=argparse.SUPPRESS)
+
+
 def _overrides(options: argparse.Namespace) -> Overrides:
     """The settings that were given as flags."""
     found: dict[str, dict[str, str]] = {}
@@ -157,10 +178,10 @@ def _overrides(options: argparse.Namespace) -> Overrides:
     return found
 
 
-def _serve(serving: Coroutine[None, None, None]) -> int:
+def _serve(serving: Coroutine[None, None, None], supervisor: int | None = None) -> int:
     from standalone import serve
 
-    return 0 if asyncio.run(serve.until_stopped(serving)) else 1
+    return 0 if asyncio.run(serve.until_stopped(serving, supervisor)) else 1
 
 
 def _standalone(options: argparse.Namespace) -> int:
@@ -173,13 +194,30 @@ def _standalone(options: argparse.Namespace) -> int:
 def _indexer(options: argparse.Namespace) -> int:
     from standalone import serve
 
-    return _serve(serve.serve_indexer(_overrides(options), options.ready_file))
+    settings = read_settings(IndexerSettings, _overrides(options)).indexer
+    return _serve_alone("indexer", settings, serve.serve_indexer, options)
 
 
 def _searcher(options: argparse.Namespace) -> int:
     from standalone import serve
 
-    return _serve(serve.serve_searcher(_overrides(options), options.ready_file))
+    settings = read_settings(SearcherSettings, _overrides(options)).searcher
+    return _serve_alone("searcher", settings, serve.serve_searcher, options)
+
+
+def _serve_alone(
+    server: str, settings: ServerSettings, one: Serving, options: argparse.Namespace
+) -> int:
+    from standalone import processes
+
+    if settings.processes > 1 and options.process is None:
+        command = processes.Command(server, options.given, settings)
+        return _serve(processes.serve_processes(command, options.ready_file))
+    overrides = _overrides(options)
+    if options.process is not None:
+        own = {"metrics_listen": processes.metrics_of(settings.metrics_listen, options.process)}
+        overrides = {**overrides, server: {**overrides.get(server, {}), **own}}
+    return _serve(one(overrides, options.ready_file), options.supervisor)
 
 
 def _migrate(_: argparse.Namespace) -> int:

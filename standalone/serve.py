@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -16,6 +17,7 @@ from common.errors import SetupError
 from common.rpc.protection import described, require_protected
 from common.rpc.server import Listening
 from common.vision.workers.pool import WorkerPool
+from common.vision.workers.self_tune import usable_cores
 from indexer.config import IndexerSettings
 from searcher.config import SearcherSettings
 from standalone.config import Overrides, read_settings
@@ -25,6 +27,7 @@ from standalone.supervision import keep_running
 
 log = logging.getLogger(__name__)
 _GIVEN = "the Postgres of FACEPASS_DATABASE__DSN"
+_LOOK_S = 0.5
 
 
 async def serve_standalone(
@@ -38,6 +41,12 @@ async def serve_standalone(
     search_settings = read_settings(SearcherSettings, overrides)
     for listen in (settings.indexer.listen, search_settings.searcher.listen):
         require_protected(listen, settings.tls, settings.auth)
+    for name, server in (("INDEXER", settings.indexer), ("SEARCHER", search_settings.searcher)):
+        if server.processes > 1:
+            raise SetupError(
+                f"FACEPASS_{name}__PROCESSES: the standalone is one process; run "
+                "`facepass-server indexer` and `facepass-server searcher`"
+            )
     async with AsyncExitStack() as stack:
         index = await stack.enter_async_context(indexer.app.listening(settings))
         search = await stack.enter_async_context(searcher.app.listening(search_settings))
@@ -86,7 +95,8 @@ async def serve_indexer(overrides: Overrides, ready_file: Path | None = None) ->
     require_dsn(settings.database)
     async with indexer.app.listening(settings) as server:
         await _until_usable(settings.database)
-        async with _workers(settings) as pool, indexer.app.serving(settings, pool, server):
+        workers = _workers(settings, processes=settings.indexer.processes)
+        async with workers as pool, indexer.app.serving(settings, pool, server):
             addresses = {"indexer": (settings.indexer, server.running)}
             entrance = described(settings.tls, settings.auth)
             with announce(Summary.of(_GIVEN, entrance, pool.pack, addresses), ready_file):
@@ -100,7 +110,8 @@ async def serve_searcher(overrides: Overrides, ready_file: Path | None = None) -
     require_dsn(settings.database)
     async with searcher.app.listening(settings) as server:
         await _until_usable(settings.database)
-        async with _workers(settings) as pool, searcher.app.serving(settings, pool, server):
+        workers = _workers(settings, processes=settings.searcher.processes)
+        async with workers as pool, searcher.app.serving(settings, pool, server):
             addresses = {"searcher": (settings.searcher, server.running)}
             entrance = described(settings.tls, settings.auth)
             with announce(Summary.of(_GIVEN, entrance, pool.pack, addresses), ready_file):
@@ -136,15 +147,21 @@ def require_dsn(settings: DatabaseSettings) -> None:
         )
 
 
-async def until_stopped(serving: Coroutine[None, None, None]) -> bool:
+async def until_stopped(
+    serving: Coroutine[None, None, None], supervisor: int | None = None
+) -> bool:
     """Serve until SIGTERM, SIGINT or SIGHUP; another one cuts short what is being waited for.
 
+    supervisor: the process that started this one, whose end counts as SIGTERM too.
     Returns whether it ended without such haste.
     """
     task = asyncio.ensure_future(serving)
+    follows = asyncio.ensure_future(_end_with(supervisor)) if supervisor is not None else None
     signals: list[signal.Signals] = []
 
     def stop(number: signal.Signals) -> None:
+        if supervisor is not None and number in signals:
+            return  # systemd tells all processes, and the supervisor tells them once more
         log.info("stopping", extra={"action": "stopping", "signal": number.name})
         signals.append(number)
         task.cancel()
@@ -158,7 +175,19 @@ async def until_stopped(serving: Coroutine[None, None, None]) -> bool:
     except asyncio.CancelledError:
         if not signals:
             raise
+    finally:
+        if follows is not None:
+            follows.cancel()
     return len(signals) < 2
+
+
+async def _end_with(supervisor: int) -> None:
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        if os.getppid() != supervisor:
+            log.error("the supervisor has ended", extra={"action": "supervisor_ended"})
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
 
 
 @asynccontextmanager
@@ -179,9 +208,11 @@ async def _embedded(data_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
 
 @asynccontextmanager
 async def _workers(
-    settings: CommonSettings, *, selfie_workers: int = 0
+    settings: CommonSettings, *, selfie_workers: int = 0, processes: int = 1
 ) -> AsyncIterator[WorkerPool]:
-    pool = WorkerPool(settings.engine, settings.limits, selfie_workers=selfie_workers)
+    """processes: how many there are like this one, among which the cores are shared out."""
+    cores = max(usable_cores() // processes, 1)
+    pool = WorkerPool(settings.engine, settings.limits, selfie_workers=selfie_workers, cores=cores)
     try:
         await pool.start()
         yield pool

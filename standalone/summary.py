@@ -91,12 +91,19 @@ class Summary:
 def announce(summary: Summary, ready_file: Path | None) -> Iterator[None]:
     """Print the summary, and have the ready file there for as long as the context lasts."""
     print(summary.text(), flush=True)
+    with ready_file_of(summary.json(), ready_file):
+        yield
+
+
+@contextmanager
+def ready_file_of(told: str, ready_file: Path | None) -> Iterator[None]:
+    """Have the ready file there for as long as the context lasts. Raises SetupError."""
     if ready_file is None:
         yield
         return
     temporary = ready_file.with_name(f"{ready_file.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(summary.json() + "\n")
+        temporary.write_text(told + "\n")
         temporary.replace(ready_file)
     except OSError as error:
         raise SetupError(f"cannot write the ready file {ready_file}: {error}") from error

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TypeVar, Unpack
+from urllib.parse import quote
 
 import grpc
 from google.longrunning import operations_pb2, operations_pb2_grpc
@@ -63,8 +64,10 @@ _PageResponse = TypeVar("_PageResponse", bound=_Page)
 class AsyncClient:
     """Talks to both FacePass servers. Make it inside a running event loop, and close it.
 
-    indexer, searcher: `host:port`; by default FACEPASS_INDEXER_ADDRESS and
-    FACEPASS_SEARCHER_ADDRESS, or else localhost:50051 and localhost:50052.
+    indexer, searcher: `host:port` of a server or of a proxy in front of several;
+    `host:port,host:port` of several, or `dns:///host:port` for all that a name stands for, to whom
+    calls go in turn; by default FACEPASS_INDEXER_ADDRESS and FACEPASS_SEARCHER_ADDRESS, or else
+    localhost:50051 and localhost:50052.
     timeout_s: longest wait for one answer; photo streams have no limit.
     security: the token, and TLS; see `Security`. With neither, plain text.
 
@@ -83,7 +86,8 @@ class AsyncClient:
         credentials = channel_credentials(security)
         self._bearer = Bearer.of(security, credentials is not None, *addresses)
         self._indexing, self._searching = (
-            channel.open_channel(address, credentials) for address in addresses
+            channel.open_channel(address, service, credentials)
+            for address, service in zip(addresses, (channel.INDEXER, channel.SEARCHER), strict=True)
         )
         self._events = events_pb2_grpc.EventsStub(self._indexing)
         self._indexer = indexer_pb2_grpc.IndexerStub(self._indexing)
@@ -301,7 +305,7 @@ class AsyncClient:
         request = await search_request(event, probes, options)
         request.page_size = LARGEST_PAGE if limit is None else min(limit, LARGEST_PAGE)
         answer: searcher_pb2.SearchResponse | None = None
-        async for page in self._pages(self._searcher.Search, request):
+        async for page in self._pages(self._searcher.Search, request, event=request.event):
             if answer is None:
                 answer = page
             else:
@@ -325,7 +329,7 @@ class AsyncClient:
         """Return one page of a search; for a following page everything else must be the same."""
         request = await search_request(event, probes, options)
         request.page_size, request.page_token = page_size, page_token
-        return await self._call(self._searcher.Search, request)
+        return await self._call(self._searcher.Search, request, event=request.event)
 
     async def compare_faces(
         self, left: ProbeLike, right: ProbeLike
@@ -343,9 +347,14 @@ class AsyncClient:
         self,
         method: grpc.aio.UnaryUnaryMultiCallable[_Request, _Response],
         request: _Request,
+        *,
+        event: str = "",
     ) -> _Response:
+        metadata = self._bearer.metadata()
+        if event:
+            metadata += ((channel.EVENT_KEY, quote(event)),)
         try:
-            return await method(request, timeout=self._timeout_s, metadata=self._bearer.metadata())
+            return await method(request, timeout=self._timeout_s, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
 
@@ -353,9 +362,11 @@ class AsyncClient:
         self,
         method: grpc.aio.UnaryUnaryMultiCallable[_PageRequest, _PageResponse],
         request: _PageRequest,
+        *,
+        event: str = "",
     ) -> AsyncIterator[_PageResponse]:
         while True:
-            page = await self._call(method, request)
+            page = await self._call(method, request, event=event)
             yield page
             if not page.next_page_token:
                 return
