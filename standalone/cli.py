@@ -12,9 +12,10 @@ from common.errors import FacePassError
 from common.logs import configure_logs
 from indexer.config import IndexerSettings
 from searcher.config import SearcherSettings
-from standalone import audit, health, models, tokens
+from standalone import audit, health, models, processes, tokens
 from standalone.config import Overrides, WrongSetting, read_settings, unknown_variables
 from standalone.data_dir import default_data_dir
+from standalone.stopping import until_stopped
 
 DESCRIPTION = """\
 FacePass finds a person in the photos of an event.
@@ -49,7 +50,6 @@ not wait for them. With --processes, several share the address, each for the con
 kernel gives it; one that dies is started again."""
 
 Command = Callable[[argparse.Namespace], int]
-Serving = Callable[[Overrides, Path | None], Coroutine[None, None, None]]
 Commands = argparse._SubParsersAction
 
 
@@ -179,9 +179,7 @@ def _overrides(options: argparse.Namespace) -> Overrides:
 
 
 def _serve(serving: Coroutine[None, None, None], supervisor: int | None = None) -> int:
-    from standalone import serve
-
-    return 0 if asyncio.run(serve.until_stopped(serving, supervisor)) else 1
+    return 0 if asyncio.run(until_stopped(serving, supervisor)) else 1
 
 
 def _standalone(options: argparse.Namespace) -> int:
@@ -192,32 +190,30 @@ def _standalone(options: argparse.Namespace) -> int:
 
 
 def _indexer(options: argparse.Namespace) -> int:
-    from standalone import serve
-
-    settings = read_settings(IndexerSettings, _overrides(options)).indexer
-    return _serve_alone("indexer", settings, serve.serve_indexer, options)
+    return _serve_one(
+        "indexer", read_settings(IndexerSettings, _overrides(options)).indexer, options
+    )
 
 
 def _searcher(options: argparse.Namespace) -> int:
-    from standalone import serve
-
-    settings = read_settings(SearcherSettings, _overrides(options)).searcher
-    return _serve_alone("searcher", settings, serve.serve_searcher, options)
+    found = read_settings(SearcherSettings, _overrides(options)).searcher
+    return _serve_one("searcher", found, options)
 
 
-def _serve_alone(
-    server: str, settings: ServerSettings, one: Serving, options: argparse.Namespace
-) -> int:
-    from standalone import processes
-
+def _serve_one(server: str, settings: ServerSettings, options: argparse.Namespace) -> int:
+    """Serve one server, by this process or by several that it starts."""
     if settings.processes > 1 and options.process is None:
         command = processes.Command(server, options.given, settings)
         return _serve(processes.serve_processes(command, options.ready_file))
+    # Not at the top: whoever only watches over processes needs nothing of what they are made of.
+    from standalone import serve
+
     overrides = _overrides(options)
     if options.process is not None:
         own = {"metrics_listen": processes.metrics_of(settings.metrics_listen, options.process)}
         overrides = {**overrides, server: {**overrides.get(server, {}), **own}}
-    return _serve(one(overrides, options.ready_file), options.supervisor)
+    serving = serve.serve_indexer if server == "indexer" else serve.serve_searcher
+    return _serve(serving(overrides, options.ready_file), options.supervisor)
 
 
 def _migrate(_: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ from typing import Any
 
 from common.config import ServerSettings
 from common.errors import SetupError
-from standalone.summary import ready_file_of
+from standalone.ready_file import kept
 
 log = logging.getLogger(__name__)
 _LOOK_S = 0.05
@@ -84,13 +84,12 @@ class Process:
         while True:
             started_s = monotonic()
             code = await self._run()
-            about = {"process": self.number, "code": code}
             if not self.serves.is_set():
                 raise SetupError(f"process {self.number} ended before it served (code {code})")
             if monotonic() - started_s > _LONGEST_PAUSE_S:
                 pause_s = _FIRST_PAUSE_S
-            extra = {"action": "process_ended", "pause_s": pause_s, **about}
-            log.error("a process has ended unasked", extra=extra)
+            about = {"number": self.number, "code": code, "pause_s": pause_s}
+            log.error("a process has ended unasked", extra={"action": "process_ended", **about})
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
@@ -116,7 +115,7 @@ class Process:
             await asyncio.sleep(_LOOK_S)
             if not self.ready.exists():
                 continue
-            extra = {"action": "process_serves", "process": self.number, "process_id": process.pid}
+            extra = {"action": "process_serves", "number": self.number, "process_id": process.pid}
             log.info("a process serves", extra=extra)
             self.told = self.told or json.loads(self.ready.read_text())
             self.serves.set()
@@ -149,7 +148,7 @@ async def _announce(
     told = processes[0].told
     metrics = [process.told[f"{server}_metrics"] for process in processes]
     summary = {**told, "pid": os.getpid(), f"{server}_metrics": metrics}
-    with ready_file_of(json.dumps(summary), ready_file):
+    with kept(json.dumps(summary), ready_file):
         print(f"{len(processes)} processes serve at {listen}. Ctrl-C stops them.", flush=True)
         await asyncio.Event().wait()
 
