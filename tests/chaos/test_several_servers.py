@@ -3,56 +3,24 @@ callers do not notice."""
 
 import asyncio
 import random
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 from audit import Audit
 from burst import PHOTOS, struck_midway
 from facepass import AsyncClient, FacePassError, PhotoSource
-from fleet import Fleet, Member, fleet
+from fleet import Member, Place
 from journal import Journal
 from seeded_client import SeededClient
 
 from common.vision.fake.photos import fake_photo
-from standalone.embedded import EmbeddedPostgres, Role
 
-DATABASE = "several_servers"
 CALLERS = 4
 PAUSE_S = 0.01
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the servers are, a folder that stays where a test fails, and the owner's DSN."""
-
-    fleet: Fleet
-    folder: Path
-    owner_dsn: str
-
-
-@pytest.fixture(scope="module")
-async def place(
-    postgres: EmbeddedPostgres, template: str, request: pytest.FixtureRequest
-) -> AsyncIterator[Place]:
-    """Servers for all tests of this file, which have events of their own."""
-    folder = Path(tempfile.mkdtemp(prefix="facepass-chaos-"))
-    failed = request.session.testsfailed
-    postgres.create_database(DATABASE, template=template)
-    async with fleet(folder, postgres.dsn(Role.SERVER, DATABASE)) as running:
-        yield Place(running, folder, postgres.dsn(Role.OWNER, DATABASE))
-    postgres.drop_database(DATABASE)
-    if request.session.testsfailed == failed:
-        shutil.rmtree(folder)
-    else:
-        print(f"journals and logs are kept in {folder}")
 
 
 class Callers:

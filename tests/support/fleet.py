@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -87,3 +88,12 @@ async def fleet(folder: Path, dsn: str, **variables: str) -> AsyncIterator[Fleet
         yield made
     finally:
         await asyncio.gather(*(asyncio.to_thread(member.end) for member in made.members))
+
+
+@dataclass(frozen=True)
+class Place:
+    """A fleet, a folder that stays where a test fails, and the owner's DSN."""
+
+    fleet: Fleet
+    folder: Path
+    owner_dsn: str
