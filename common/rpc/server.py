@@ -23,6 +23,7 @@ from common.rpc.interceptor import CallInterceptor
 log = logging.getLogger(__name__)
 _MAX_METADATA_BYTES = 16 * 1024
 _HANDSHAKE_MS = 10_000
+_FOREVER_MS = 2**31 - 1
 _NO_COMPRESSION = 1
 """The bit of gRPC's `identity`: all other algorithms are answered UNIMPLEMENTED."""
 _LAST_WORDS_S = 0.5
@@ -214,6 +215,7 @@ def _metrics(metrics: Metrics, listen: str) -> Iterator[int | None]:
 def _options(settings: ServerSettings, max_request_bytes: int) -> list[tuple[str, int]]:
     return [
         ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        ("grpc.max_connection_age_ms", int(1000 * settings.connection_age_s) or _FOREVER_MS),
         ("grpc.max_concurrent_streams", settings.calls_per_connection),
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
         # A small message may inflate to as much as the largest; photos are compressed already.
