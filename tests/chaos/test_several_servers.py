@@ -107,7 +107,7 @@ async def test_what_one_server_took_all_find(place: Place, long: bool) -> None:
 async def test_one_of_two_servers_is_killed(
     place: Place, long: bool, seed: int, figure: Any
 ) -> None:
-    kills, choice = (20 if long else 1), random.Random(seed)
+    kills, choice = (10 if long else 1), random.Random(seed)
     running = place.fleet
     journal = Journal(place.folder / "killed.jsonl", seed)
     async with AsyncClient(indexer=running.indexers, searcher=running.searchers) as client:

@@ -9,6 +9,7 @@ import facepass
 import grpc
 import pytest
 from authority import ISSUER, CertificateAuthority, Signer, jwks
+from counters import counted
 from facepass.cli.main import main
 from facepass.v1 import searcher_pb2 as pb
 from server_process import free_ports
@@ -53,7 +54,8 @@ async def test_calls_go_in_turn_also_where_health_is_not_public(
             indexer=IndexerServerSettings(listen="127.0.0.1:0", metrics_listen=""), **protection
         ),
         "searcher_settings": SearcherSettings(
-            searcher=SearcherServerSettings(listen="127.0.0.1:0", metrics_listen=""), **protection
+            searcher=SearcherServerSettings(listen="127.0.0.1:0", metrics_listen="127.0.0.1:0"),
+            **protection,
         ),
     }
     async with (
@@ -70,6 +72,10 @@ async def test_calls_go_in_turn_also_where_health_is_not_public(
         await client.index_photo("gala", facepass.PhotoSource("a", fake_photo([1])))
         for _ in range(CALLS):
             assert (await client.search("gala", fake_photo([1]))).matches
+        for pair in (one, other):
+            metrics = f"127.0.0.1:{pair.searcher_server.metrics_port}"
+            answered = counted(metrics, "facepass_rpcs_total", "code")["OK",]
+            assert answered == pytest.approx(CALLS / 2, abs=1)
 
 
 class Heard:
