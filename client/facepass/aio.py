@@ -15,7 +15,7 @@ from google.protobuf import duration_pb2
 
 from facepass import channel
 from facepass.erasing import Sample, erase_request
-from facepass.errors import from_rpc_error, from_status
+from facepass.errors import Unavailable, from_rpc_error, from_status
 from facepass.names import event_id, event_name, photo_name
 from facepass.options import (
     EventFields,
@@ -44,6 +44,8 @@ from facepass.window import UploadLimits
 
 LARGEST_PAGE = 1000
 _WAIT_S = 20.0
+_NOT_BEGUN = ("STARTING", "SHUTTING_DOWN")
+_ELSEWHERE_S = 0.3
 
 
 class _Pageable(Protocol):
@@ -349,6 +351,21 @@ class AsyncClient:
         request: _Request,
         *,
         event: str = "",
+    ) -> _Response:
+        try:
+            return await self._call_once(method, request, event)
+        except Unavailable as refusal:
+            # Whatever the call is: one that was not begun may be made again, elsewhere.
+            if refusal.reason not in _NOT_BEGUN:
+                raise
+        await asyncio.sleep(_ELSEWHERE_S)
+        return await self._call_once(method, request, event)
+
+    async def _call_once(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[_Request, _Response],
+        request: _Request,
+        event: str,
     ) -> _Response:
         metadata = self._bearer.metadata()
         if event:

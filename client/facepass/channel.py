@@ -65,7 +65,7 @@ def open_channel(
         ("grpc.per_rpc_retry_buffer_size", 40 * _MIB),
         # A server that was started anew is found soon; calls have pauses of their own.
         ("grpc.initial_reconnect_backoff_ms", 200),
-        ("grpc.max_reconnect_backoff_ms", 5_000),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
         ("grpc.primary_user_agent", f"facepass-python/{__version__}"),
     ]
     if several:
