@@ -170,7 +170,7 @@ async def test_servers_are_restarted_one_after_the_other(
     assert not any("Traceback" in member.said() for member in running.members)
     figure(
         "Two Indexers and two Searchers restarted one after the other",
-        done="SIGTERM, and the next once it serves again, while a stream of photos and "
+        done="SIGTERM, and the next 5 s after it serves again, while a stream of photos and "
         f"{CALLERS} callers go on",
         restarts=4 * rounds,
         **Audit.told([audit]),
