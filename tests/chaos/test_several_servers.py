@@ -126,7 +126,7 @@ async def test_one_of_two_servers_is_killed(
     assert repeated.failed == 0, repeated.ends
     figure(
         "One of two Indexers and one of two Searchers killed",
-        done="SIGKILL of both at once, again and again, while a stream of photos and "
+        done="SIGKILL of both at once, while a stream of photos and "
         f"{CALLERS} callers go on; both are started again",
         kills=2 * kills,
         **Audit.told([audit]),
