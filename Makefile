@@ -10,8 +10,10 @@ PIP_AUDIT_VERSION := 2.10.1
 ENVOY_VERSION := 1.40.0
 LAST_RELEASE = $(shell git describe --tags --abbrev=0 2>/dev/null)
 OURS := common indexer searcher standalone client demo tests tools $(patsubst %/,%,$(dir $(firstword $(wildcard bench/*.py))))
-# Each of pytest's processes has a Postgres of its own; the tests of one file share what they set up.
-PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+# Each of pytest's processes has a Postgres of its own; the tests of one file share what they set up. Tests wait as
+# much as they work, so there is one process more than there are cores.
+WORKERS = $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
+PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile
 LOCK := uv pip compile pyproject.toml --universal --generate-hashes --no-header --no-annotate --quiet
 PHOTOS ?=
 SELFIE ?=

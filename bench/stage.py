@@ -71,6 +71,7 @@ class Stage:
         """An Indexer that builds graphs when told to, and for events as large as these."""
         settings = {
             "FACEPASS_PROMOTION__QUIET_S": "86400",
+            "FACEPASS_PROMOTION__RECALL_INTERVAL_S": "86400",
             "FACEPASS_PROMOTION__HNSW_MIN_FACES": str(round(20_000 * self.sizes.scale)),
         }
         return self.ground.serve("indexer", MANY, **settings)

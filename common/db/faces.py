@@ -50,6 +50,8 @@ class EventFaces:
         self._own = None
         self._known: dict[int, asyncpg.Record] = {}
         """Rows of faces that the graph came up with, by number."""
+        self.came_up: int | None = None
+        """How many faces the graph came up with, similar or not; None where none was similar."""
         if event.relation is not None:
             self._own = Part(f"ev_{event.relation.number}.face", 0, event.mark)
 
@@ -113,6 +115,10 @@ class EventFaces:
         rows = await self._by_no("templates_by_no", [face_no])
         return (rows[0]["photo_no"], rows[0]["embedding"]) if rows else None
 
+    async def templates_of(self, numbers: Sequence[int]) -> list[EmbeddingVector]:
+        """Templates (D,) of those of the faces that are there, in no order."""
+        return [row["embedding"] for row in await self._by_no("templates_by_no", numbers)]
+
     async def exact(self, probe: EmbeddingVector, min_similarity: float) -> list[Candidate]:
         """Every face at or above the threshold, in no order."""
         rows = await self._rows("similar_faces", probe, min_similarity - SLACK)
@@ -151,6 +157,7 @@ class EventFaces:
             )
             self._known = {row["face_no"]: row for row in rows}
             found = _candidates(rows, probe, min_similarity)
+            self.came_up = rows[0]["among"] if rows else None
             if not rows or len(found) < rows[0]["among"]:
                 return found
             if rows[0]["among"] < ef_search or ef_search >= MAX_EF_SEARCH:

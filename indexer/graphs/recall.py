@@ -14,12 +14,14 @@ log = logging.getLogger(__name__)
 FIRST_EF_SEARCH = 100
 PROBES = 200
 _LEAST_STEP = 25
+_IN_VAIN = 3
+_NEXT_TO_NOTHING = 0.0005
 _TRIES = 1000
 """Face numbers that are looked up to find so many probes; deleted faces leave gaps."""
 
 
 class RecallWatch:
-    """Measures graphs with faces of their own event as probes, at the event's own threshold."""
+    """Measures graphs with views of people of their own event, at the event's own threshold."""
 
     def __init__(
         self, repository: RecallRepository, metrics: Metrics, target_recall: float
@@ -28,7 +30,7 @@ class RecallWatch:
         self._metrics = metrics
         metrics.index_recall_target.set(target_recall)
         self._target = target_recall
-        self._aim = 1 - (1 - target_recall) / 5
+        self._aim = 1 - (1 - target_recall) / 2
         """What is aimed at where something must be chosen: the probes are a sample, and others
         may find less."""
 
@@ -42,20 +44,24 @@ class RecallWatch:
         mark = event.relation.mark
         numbers = random.sample(range(mark), min(mark, _TRIES))
         probes = await self._repository.probes(event, numbers, PROBES)
+        tried: list[Measured] = []
         ef_search = event.relation.ef_search
         while True:
             recall = await self._recall(event, probes, ef_search)
-            if recall is None or recall >= least or ef_search >= MAX_EF_SEARCH:
+            tried.append(Measured(ef_search, recall))
+            if recall is None or recall >= least or ef_search >= MAX_EF_SEARCH or in_vain(tried):
                 break
             least = self._aim
             ef_search = min(max(ef_search * 5 // 4, ef_search + _LEAST_STEP), MAX_EF_SEARCH)
             _say("ef_search_raised", event, ef_search, recall)
+        chosen = enough(tried)
+        recall = chosen.recall
         if recall is not None:
             self._metrics.index_recall.observe(recall)
             if recall < self._target:
                 self._metrics.index_recall_below_target.inc()
-                _say("recall_below_target", event, ef_search, recall)
-        return Measured(ef_search, recall)
+                _say("recall_below_target", event, chosen.ef_search, recall)
+        return chosen
 
     async def remeasure(self, event: Event) -> None:
         """Measure a graph that is in use, and keep what came of it."""
@@ -67,6 +73,20 @@ class RecallWatch:
         self._metrics.index_under_returns.inc(sum(look.under_returned for look in looks))
         wanted = sum(look.wanted for look in looks)
         return sum(look.found for look in looks) / wanted if wanted else None
+
+
+def in_vain(tried: Sequence[Measured]) -> bool:
+    """Whether the last widenings found next to nothing: what no path leads to is not found by
+    searching more widely."""
+    if len(tried) <= _IN_VAIN:
+        return False
+    return (tried[-1].recall or 0) - (tried[-1 - _IN_VAIN].recall or 0) < _NEXT_TO_NOTHING
+
+
+def enough(tried: Sequence[Measured]) -> Measured:
+    """The narrowest that found as much as any, or next to nothing less."""
+    most = max(each.recall or 0 for each in tried)
+    return next(each for each in tried if (each.recall or 0) > most - _NEXT_TO_NOTHING)
 
 
 def _say(action: str, event: Event, ef_search: int, recall: float) -> None:

@@ -1,22 +1,26 @@
 """Looking at one event's faces by its graph and by comparing every one."""
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from common.db.faces import EventFaces
-from common.db.pool import Database
+from common.db.pool import Connection, Database
 from common.db.sql import load_queries
 from common.event import Event
 from common.vision.types import EmbeddingVector
 from indexer.graphs.relation_repository import superseding, table
 
 SQL = load_queries("indexer.graphs")
-VIEW_SIMILARITY = 0.8
-"""A face at 0.6 to the others of its person then stays at 0.5: less than most selfies reach."""
-MIXED = 12
+SHOTS = 32
+"""Most templates of a person that are looked at to know them."""
+_FEW = 3
+"""Shots of a person from which on they tell how shots of one differ."""
+Person: TypeAlias = NDArray[np.float32]
+"""(n, D) templates of one person: that of some face, then those that are similar enough to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +41,25 @@ class Look:
     under_returned: bool
 
 
-def fresh_view(template: EmbeddingVector, others: Sequence[EmbeddingVector]) -> EmbeddingVector:
-    """Another photo's template of the same person: (D,) at similarity VIEW_SIMILARITY.
+def fresh_views(people: Sequence[Person]) -> list[EmbeddingVector]:
+    """What a selfie of each would be: (D,) each, of those who have several templates; where nobody
+    has, their own.
 
     A stored template is its own nearest neighbour, which no selfie is: found from there, its
-    fellows say too much good of a graph. What makes the difference is mixed from other people's
-    templates, so that it lies where templates differ.
+    fellows say too much good of a graph. So each person's middle is moved by what sets a shot of
+    somebody else apart from the others of theirs.
     """
-    noise = np.zeros(len(template))
-    for i, other in enumerate(others):
-        noise += (-1) ** i * other
-    noise = noise - (noise @ template) * template
-    length = np.linalg.norm(noise)
-    if length < 1e-3:  # nobody else is there
-        return template
-    noise = noise * (1 - VIEW_SIMILARITY**2) ** 0.5 / length
-    return np.asarray(VIEW_SIMILARITY * template + noise, dtype=np.float32)
+    known = [shots for shots in people if len(shots) >= _FEW]
+    if len(known) < 2:
+        return [shots[0] for shots in people]
+    middles = [shots.mean(axis=0) for shots in known]
+    # The mean of few shots lies too near to each of them.
+    apart = [
+        (shots[0] - middle) * (len(shots) / (len(shots) - 1)) ** 0.5
+        for shots, middle in zip(known, middles, strict=True)
+    ]
+    views = np.stack(middles) + np.stack([*apart[1:], apart[0]])
+    return list(np.asarray(views / np.linalg.norm(views, axis=1, keepdims=True), np.float32))
 
 
 class RecallRepository:
@@ -62,55 +69,54 @@ class RecallRepository:
         self._database = database
 
     async def probes(self, event: Event, numbers: Sequence[int], count: int) -> list[Probe]:
-        """Views of up to `count` of the faces, the first that are there, for which there is
-        something to be found."""
-        templates: dict[int, EmbeddingVector] = {}
+        """Views of the people of up to `count` of the faces, the first that are there, for which
+        there is something to be found."""
+        people: list[Person] = []
         with superseding():
             for number in numbers:
-                async with self._database.snapshot(event.name) as connection:
-                    found = await EventFaces(connection, event).template(number)
-                if found is not None:
-                    templates[number] = found[1]
-                if len(templates) == count:
+                person = await self._person(event, number)
+                if person is not None:
+                    people.append(person)
+                if len(people) == count:
                     break
-            probes = []
-            for number, template in templates.items():
-                rest = [templates[other] for other in templates if other != number]
-                others = random.sample(rest, min(MIXED, len(rest)))
-                probe = await self._probe(event, number, fresh_view(template, others))
-                if probe.wanted:
-                    probes.append(probe)
-            return probes
+            probes = [await self._probe(event, view) for view in fresh_views(people)]
+        return [probe for probe in probes if probe.wanted]
 
-    async def _probe(self, event: Event, face_no: int, vector: EmbeddingVector) -> Probe:
-        assert event.relation is not None and event.pack is not None
-        lowest = lowest_similarity(event)
+    async def _person(self, event: Event, face_no: int) -> Person | None:
+        """None where the face is not there."""
         async with self._database.snapshot(event.name) as connection:
-            exact = await EventFaces(connection, event).exact(vector, lowest)
-        # Itself it finds too easily; what came since is not in the graph.
+            faces = EventFaces(connection, event)
+            found = await faces.template(face_no)
+            if found is None:
+                return None
+            similar = await faces.exact(found[1], lowest_similarity(event))
+            similar.sort(key=lambda each: each.position)
+            numbers = [each.face_no for each in similar[:SHOTS] if each.face_no != face_no]
+            return np.stack([found[1], *await faces.templates_of(numbers)])
+
+    async def _probe(self, event: Event, vector: EmbeddingVector) -> Probe:
+        assert event.relation is not None
+        async with self._database.snapshot(event.name) as connection:
+            exact = await EventFaces(connection, event).exact(vector, lowest_similarity(event))
+        # What came since is not in the graph.
         mark = event.relation.mark
-        numbers = {c.face_no for c in exact if c.face_no < mark and c.face_no != face_no}
-        return Probe(vector, frozenset(numbers))
+        return Probe(vector, frozenset(each.face_no for each in exact if each.face_no < mark))
 
     async def look(self, event: Event, probe: Probe, ef_search: int) -> Look:
         """Search the graph with a probe."""
         assert event.relation is not None
-        own = table(event.relation.number)
         with superseding():
             async with self._database.snapshot(event.name) as connection:
                 faces = EventFaces(connection, event)
                 graph = await faces.nearest_in_graph(
                     probe.vector, lowest_similarity(event), ef_search
                 )
-                given, there = [
-                    await connection.fetchval(
-                        SQL[query].replace("{faces}", own), event.name.key, *rest
+                given = faces.came_up
+                if given is None:
+                    given = await _count(
+                        connection, "count_in_graph", event, probe.vector, ef_search
                     )
-                    for query, rest in (
-                        ("count_in_graph", (probe.vector, ef_search)),
-                        ("count_up_to", (ef_search,)),
-                    )
-                ]
+                there = await _count(connection, "count_up_to", event, ef_search)
         # Where the graph cannot tell, searches compare every face.
         found = probe.wanted if graph is None else {c.face_no for c in graph}
         return Look(len(found & probe.wanted), len(probe.wanted), given < there)
@@ -127,6 +133,13 @@ class RecallRepository:
                 ef_search,
                 recall,
             )
+
+
+async def _count(connection: Connection, query: str, event: Event, *rest: object) -> int:
+    assert event.relation is not None
+    text = SQL[query].replace("{faces}", table(event.relation.number))
+    count: int = await connection.fetchval(text, event.name.key, *rest)
+    return count
 
 
 def lowest_similarity(event: Event) -> float:

@@ -176,6 +176,7 @@ def test_starter_engine_finds_the_guests(demo: Demo, out: Path, album: Album) ->
     assert demo.remains() == []
 
 
+@pytest.mark.slow
 @pytest.mark.photos
 def test_pack_finds_the_guests(demo: Demo, out: Path, album: Album, packs_dir: Path) -> None:
     run = demo.run("--out", out, FACEPASS_ENGINE__PACK=str(packs_dir / "scrfd25g-mbf128"))

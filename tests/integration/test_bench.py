@@ -10,7 +10,7 @@ import pytest
 
 from bench import page
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 ROOT = Path(__file__).resolve().parents[2]
 PROMISED = (
     "speedup_vs_b3_5k", "speedup_vs_b3_500", "recall_hot", "recall_cold_shared", "recall_promoted",

@@ -18,8 +18,9 @@ from common.db.opening import open_database
 from common.db.pool import Database
 from common.event import Event, EventSettings
 from common.metrics import Metrics
-from indexer.graphs.recall import PROBES, RecallWatch
-from indexer.graphs.recall_repository import VIEW_SIMILARITY, RecallRepository, fresh_view
+from indexer.graphs.recall import PROBES, RecallWatch, enough, in_vain
+from indexer.graphs.recall_repository import RecallRepository, fresh_views
+from indexer.graphs.relation_repository import Measured
 
 NARROW = 2
 # Strangers' similarities are spread by 0.127 at 62 dimensions: each probe has a few dozen matches.
@@ -34,8 +35,8 @@ async def pool(database: Any) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def event(database: Any, vision: Any, serving: Any, pool: Database) -> Event:
-    """An event of 6,000 faces with a graph, searched narrowly at a low threshold."""
-    crowd = await Crowd.gathered(pool, "gala", 60, 100)
+    """An event of 3,000 faces with a graph, searched narrowly at a low threshold."""
+    crowd = await Crowd.gathered(pool, "gala", 60, 50)
     settings = indexing(hnsw_min_faces=1000, ef_construction=32)
     async with serving(database.settings, vision, indexer_settings=settings) as servers:
         operation = await crowd.operations.open(await crowd.event())
@@ -93,7 +94,7 @@ async def test_what_was_measured_is_kept_for_that_graph_only(event: Event, pool:
 
 async def test_each_probe_is_a_face_that_is_there(event: Event, pool: Database) -> None:
     repository = RecallRepository(pool)
-    numbers = range(5990, 6020)
+    numbers = range(2990, 3020)
     probes = await repository.probes(event, numbers, PROBES)
     assert 0 < len(probes) <= 11
     assert len(await repository.probes(event, numbers, 3)) <= 3
@@ -105,15 +106,43 @@ async def test_each_probe_is_a_face_that_is_there(event: Event, pool: Database) 
     assert await repository.probes(event, range(7000, 7010), PROBES) == []
 
 
-def test_a_view_is_as_similar_as_a_selfie_and_no_copy() -> None:
+def test_a_graph_is_searched_no_wider_than_helps() -> None:
+    def measured(*recalls: float | None) -> list[Measured]:
+        return [Measured(100 + 25 * step, recall) for step, recall in enumerate(recalls)]
+
+    assert not in_vain(measured(0.99, 0.992, 0.9921))
+    assert not in_vain(measured(0.99, 0.992, 0.9921, 0.9922))
+    stuck = measured(0.99, 0.992, 0.9921, 0.9922, 0.9923)
+    assert in_vain(stuck)
+    assert enough(stuck) == stuck[1]
+    assert enough(measured(0.98, 0.999)).ef_search == 125
+    assert enough(measured(None)).recall is None
+
+
+def test_a_view_is_as_similar_as_another_shot_and_no_copy() -> None:
     rng = np.random.default_rng(1)
-    people = rng.standard_normal((9, 62))
-    people /= np.linalg.norm(people, axis=1, keepdims=True)
-    templates = [np.asarray(person, dtype=np.float32) for person in people]
-    view = fresh_view(templates[0], templates[1:])
-    assert np.linalg.norm(view) == pytest.approx(1, abs=1e-5)
-    assert view @ templates[0] == pytest.approx(VIEW_SIMILARITY, abs=1e-5)
-    assert (fresh_view(templates[0], []) == templates[0]).all()
+
+    def near(middle: Any, count: int) -> Any:
+        shots = middle + 0.8 * rng.standard_normal((count, 256)) / 16
+        return np.float32(shots / np.linalg.norm(shots, axis=1, keepdims=True))
+
+    middles = rng.standard_normal((40, 256)) / 16
+    people = [near(middle, 3 + n % 9) for n, middle in enumerate(middles)]
+    views = fresh_views(people)
+    among = [shots[0] @ other for shots in people for other in shots[1:]]
+    to_views = [view @ other for view, shots in zip(views, people, strict=True) for other in shots]
+    assert np.mean(to_views) == pytest.approx(np.mean(among), abs=0.03)
+    assert max(to_views) < 0.9
+    assert all(np.linalg.norm(view) == pytest.approx(1, abs=1e-5) for view in views)
+
+
+def test_people_of_one_shot_are_looked_for_where_there_are_no_others() -> None:
+    single = np.eye(8, dtype=np.float32)[:1]
+    several = np.eye(8, dtype=np.float32)[1:5]
+    assert (fresh_views([single])[0] == single[0]).all()
+    assert len(fresh_views([single, several])) == 2
+    assert len(fresh_views([single, several, several])) == 2
+    assert fresh_views([]) == []
 
 
 async def test_graphs_in_use_are_measured_in_turn(

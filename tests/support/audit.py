@@ -38,7 +38,7 @@ class Audit:
     async def of(cls, journal: Path, owner_dsn: str, client: AsyncClient, event: str) -> "Audit":
         """Look, in the database as its owner and through both servers. Nobody else may write."""
         audit = cls(stories(journal))
-        owner = await asyncpg.connect(owner_dsn)
+        owner = await _connected(owner_dsn)
         try:
             rows = await audit._look_at_rows(owner, event)
             await audit._compare_indexes(owner, rows["relation"])
@@ -176,3 +176,13 @@ async def _both_ways(
             assert way in plan, plan
             answers.append(await owner.fetch(query))
     return answers[0], answers[1]
+
+
+async def _connected(dsn: str) -> asyncpg.Connection:
+    """Once Postgres is there: it may have answered the servers and be ended only now."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return await asyncpg.connect(dsn)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await asyncio.sleep(0.1)
