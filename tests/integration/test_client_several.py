@@ -11,10 +11,13 @@ import pytest
 from authority import ISSUER, CertificateAuthority, Signer, jwks
 from counters import counted
 from facepass.cli.main import main
+from facepass.v1 import indexer_pb2
 from facepass.v1 import searcher_pb2 as pb
 from server_process import free_ports
 
 from common.config import AuthSettings, TlsSettings
+from common.rpc.door import stopping
+from common.rpc.status import grpc_status_of
 from common.vision.fake.photos import fake_photo
 from indexer.config import IndexerServerSettings, IndexerSettings
 from searcher.config import SearcherServerSettings, SearcherSettings
@@ -123,3 +126,30 @@ async def test_searches_name_their_event_for_proxies(heard: tuple[Heard, str]) -
         await client.search("gälä", b"selfie")
         await client.evaluate_selfie(b"selfie")
     assert told.events == ["events/gala", "events/gala", "events/g%C3%A4l%C3%A4", None]
+
+
+async def test_a_call_that_was_not_begun_is_made_once_more() -> None:
+    """Also one that changes something, and that gRPC itself must not repeat."""
+    refusals, asked = [stopping()], list[str]()
+
+    async def delete(request: indexer_pb2.DeletePhotoRequest, context: Any) -> Any:
+        asked.append(request.name)
+        if refusals:
+            await context.abort_with_status(grpc_status_of(refusals.pop()))
+        return indexer_pb2.DeletePhotoResponse()
+
+    server = grpc.aio.server()
+    method: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(
+        delete,
+        indexer_pb2.DeletePhotoRequest.FromString,
+        indexer_pb2.DeletePhotoResponse.SerializeToString,
+    )
+    server.add_generic_rpc_handlers(
+        [grpc.method_handlers_generic_handler("facepass.v1.Indexer", {"DeletePhoto": method})]
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with facepass.AsyncClient(indexer=f"127.0.0.1:{port}") as client:
+        await client.delete_photo("gala", "a")
+        assert asked == ["events/gala/photos/a"] * 2
+    await server.stop(0)
