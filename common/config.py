@@ -115,8 +115,16 @@ class ServerSettings(SettingsBlock):
     """Address and port of the gRPC server. Port 0 takes any free one."""
     metrics_listen: MetricsAddress
     """Address and port of the Prometheus endpoint (`/metrics`). Empty means none."""
+    processes: int = Field(default=1, ge=1, le=256)
+    """Processes that serve this address together, each with workers, connections to the database
+    and memory of its own (Linux); of `facepass-server indexer` and `searcher`. The workers are
+    shared out among them where their number is not set. The first one's metrics are at
+    `metrics_listen`, each other's at the next port."""
     max_connections: int = Field(default=1000, ge=1, le=1_000_000)
     """Most connections; further ones are closed at once."""
+    connection_age_s: float = Field(default=0, ge=0, le=86_400)
+    """Seconds after which a connection is given up for a new one, once its calls have ended: so
+    that clients find servers that were added since. 0: never."""
     calls_per_connection: int = Field(default=100, ge=1, le=10_000)
     """Most calls of one connection at a time; its caller's gRPC holds further ones back."""
     idle_timeout_s: float = Field(default=60.0, gt=0, le=86_400)

@@ -7,13 +7,16 @@ from collections.abc import Callable, Coroutine, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from common.config import CommonSettings
+from common.config import CommonSettings, ServerSettings
 from common.errors import FacePassError
 from common.logs import configure_logs
-from standalone import audit, health, models, tokens
+from indexer.config import IndexerSettings
+from searcher.config import SearcherSettings
+from standalone import audit, health, models, processes, tokens
 from standalone.backup import commands as backup
 from standalone.config import Overrides, WrongSetting, read_settings, unknown_variables
 from standalone.data_dir import default_data_dir
+from standalone.stopping import until_stopped
 
 DESCRIPTION = """\
 FacePass finds a person in the photos of an event.
@@ -45,7 +48,8 @@ finish; a second one does not wait for them."""
 SERVER = """\
 Run one server on the Postgres of FACEPASS_DATABASE__DSN, which `facepass-server migrate` has
 brought up to date. SIGTERM or Ctrl-C ends it, letting calls in flight finish; a second one does
-not wait for them."""
+not wait for them. With --processes, several share the address, each for the connections that the
+kernel gives it; one that dies is started again."""
 
 Command = Callable[[argparse.Namespace], int]
 Commands = argparse._SubParsersAction
@@ -53,7 +57,7 @@ Commands = argparse._SubParsersAction
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code. What a person can mend is told in one line."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments, argparse.Namespace(given=arguments))
     try:
         configure_logs(read_settings(CommonSettings).log.level)
         for variable in unknown_variables():
@@ -93,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         server = _add(commands, name, help, SERVER)
         server.set_defaults(command=_indexer if name == "indexer" else _searcher)
         _add_serving(server, name)
+        _add_processes(server, name)
     migrate = _add(commands, "migrate", "bring the database up to date", MIGRATE)
     migrate.set_defaults(command=_migrate)
     health.add_options(_add(commands, "health", "ask a running server how it is", health.HELP))
@@ -155,6 +160,22 @@ def _add_serving(parser: argparse.ArgumentParser, *servers: str) -> None:
     )
 
 
+def _add_processes(parser: argparse.ArgumentParser, server: str) -> None:
+    parser.add_argument(
+        "--processes",
+        dest=f"{server}__processes",
+        metavar="N",
+        help=f"instead of FACEPASS_{server.upper()}__PROCESSES",
+    )
+    parser.add_argument(
+        "--process",
+        type=int,
+        metavar="I",
+        help="be the I-th of them (from 0), as for a supervisor of your own; the port cannot be 0",
+    )
+    parser.add_argument("--supervisor", type=int, help=argparse.SUPPRESS)
+
+
 def _overrides(options: argparse.Namespace) -> Overrides:
     """The settings that were given as flags."""
     found: dict[str, dict[str, str]] = {}
@@ -165,10 +186,8 @@ def _overrides(options: argparse.Namespace) -> Overrides:
     return found
 
 
-def _serve(serving: Coroutine[None, None, None]) -> int:
-    from standalone import serve
-
-    return 0 if asyncio.run(serve.until_stopped(serving)) else 1
+def _serve(serving: Coroutine[None, None, None], supervisor: int | None = None) -> int:
+    return 0 if asyncio.run(until_stopped(serving, supervisor)) else 1
 
 
 def _standalone(options: argparse.Namespace) -> int:
@@ -179,15 +198,30 @@ def _standalone(options: argparse.Namespace) -> int:
 
 
 def _indexer(options: argparse.Namespace) -> int:
-    from standalone import serve
-
-    return _serve(serve.serve_indexer(_overrides(options), options.ready_file))
+    return _serve_one(
+        "indexer", read_settings(IndexerSettings, _overrides(options)).indexer, options
+    )
 
 
 def _searcher(options: argparse.Namespace) -> int:
+    found = read_settings(SearcherSettings, _overrides(options)).searcher
+    return _serve_one("searcher", found, options)
+
+
+def _serve_one(server: str, settings: ServerSettings, options: argparse.Namespace) -> int:
+    """Serve one server, by this process or by several that it starts."""
+    if settings.processes > 1 and options.process is None:
+        command = processes.Command(server, options.given, settings)
+        return _serve(processes.serve_processes(command, options.ready_file))
+    # Not at the top: whoever only watches over processes needs nothing of what they are made of.
     from standalone import serve
 
-    return _serve(serve.serve_searcher(_overrides(options), options.ready_file))
+    overrides = _overrides(options)
+    if options.process is not None:
+        own = {"metrics_listen": processes.metrics_of(settings.metrics_listen, options.process)}
+        overrides = {**overrides, server: {**overrides.get(server, {}), **own}}
+    serving = serve.serve_indexer if server == "indexer" else serve.serve_searcher
+    return _serve(serving(overrides, options.ready_file), options.supervisor)
 
 
 def _migrate(_: argparse.Namespace) -> int:

@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from common.errors import SetupError
 from common.rpc.protection import described, require_protected
 from common.rpc.server import Listening
 from common.vision.workers.pool import WorkerPool
+from common.vision.workers.self_tune import usable_cores
 from indexer.config import IndexerSettings
 from searcher.config import SearcherSettings
 from standalone.backup.archiving import Archiving, archiving
@@ -47,6 +47,12 @@ async def serve_standalone(
             "FACEPASS_BACKUP__FOLDER is for the embedded Postgres, and FACEPASS_DATABASE__DSN "
             "names another: unset one; docs/backup.md says how to back that one up"
         )
+    for name, server in (("INDEXER", settings.indexer), ("SEARCHER", search_settings.searcher)):
+        if server.processes > 1:
+            raise SetupError(
+                f"FACEPASS_{name}__PROCESSES: the standalone is one process; run "
+                "`facepass-server indexer` and `facepass-server searcher`"
+            )
     async with AsyncExitStack() as stack:
         index = await stack.enter_async_context(indexer.app.listening(settings))
         search = await stack.enter_async_context(searcher.app.listening(search_settings))
@@ -123,7 +129,8 @@ async def serve_indexer(overrides: Overrides, ready_file: Path | None = None) ->
     require_dsn(settings.database)
     async with indexer.app.listening(settings) as server:
         await _until_usable(settings.database)
-        async with _workers(settings) as pool, indexer.app.serving(settings, pool, server):
+        workers = _workers(settings, processes=settings.indexer.processes)
+        async with workers as pool, indexer.app.serving(settings, pool, server):
             addresses = {"indexer": (settings.indexer, server.running)}
             entrance = described(settings.tls, settings.auth)
             with announce(Summary.of(_GIVEN, entrance, pool.pack, addresses), ready_file):
@@ -137,7 +144,8 @@ async def serve_searcher(overrides: Overrides, ready_file: Path | None = None) -
     require_dsn(settings.database)
     async with searcher.app.listening(settings) as server:
         await _until_usable(settings.database)
-        async with _workers(settings) as pool, searcher.app.serving(settings, pool, server):
+        workers = _workers(settings, processes=settings.searcher.processes)
+        async with workers as pool, searcher.app.serving(settings, pool, server):
             addresses = {"searcher": (settings.searcher, server.running)}
             entrance = described(settings.tls, settings.auth)
             with announce(Summary.of(_GIVEN, entrance, pool.pack, addresses), ready_file):
@@ -173,31 +181,6 @@ def require_dsn(settings: DatabaseSettings) -> None:
         )
 
 
-async def until_stopped(serving: Coroutine[None, None, None]) -> bool:
-    """Serve until SIGTERM, SIGINT or SIGHUP; another one cuts short what is being waited for.
-
-    Returns whether it ended without such haste.
-    """
-    task = asyncio.ensure_future(serving)
-    signals: list[signal.Signals] = []
-
-    def stop(number: signal.Signals) -> None:
-        log.info("stopping", extra={"action": "stopping", "signal": number.name})
-        signals.append(number)
-        task.cancel()
-
-    # A closed terminal stops it too, unless nohup said otherwise.
-    hangup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
-    for number in (signal.SIGTERM, signal.SIGINT, *hangup):
-        asyncio.get_running_loop().add_signal_handler(number, stop, number)
-    try:
-        await task
-    except asyncio.CancelledError:
-        if not signals:
-            raise
-    return len(signals) < 2
-
-
 @asynccontextmanager
 async def _embedded(data_dir: Path, archive: Archiving | None) -> AsyncIterator[EmbeddedPostgres]:
     postgres = EmbeddedPostgres(data_dir, archive)
@@ -216,9 +199,11 @@ async def _embedded(data_dir: Path, archive: Archiving | None) -> AsyncIterator[
 
 @asynccontextmanager
 async def _workers(
-    settings: CommonSettings, *, selfie_workers: int = 0
+    settings: CommonSettings, *, selfie_workers: int = 0, processes: int = 1
 ) -> AsyncIterator[WorkerPool]:
-    pool = WorkerPool(settings.engine, settings.limits, selfie_workers=selfie_workers)
+    """processes: how many there are like this one, among which the cores are shared out."""
+    cores = max(usable_cores() // processes, 1)
+    pool = WorkerPool(settings.engine, settings.limits, selfie_workers=selfie_workers, cores=cores)
     try:
         await pool.start()
         yield pool

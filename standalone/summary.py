@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Self
 
 from common.config import ServerSettings
-from common.errors import SetupError
 from common.rpc.server import RunningServer
 from common.vision.types import Pack
+from standalone.ready_file import kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +91,8 @@ class Summary:
 def announce(summary: Summary, ready_file: Path | None) -> Iterator[None]:
     """Print the summary, and have the ready file there for as long as the context lasts."""
     print(summary.text(), flush=True)
-    if ready_file is None:
+    with kept(summary.json(), ready_file):
         yield
-        return
-    temporary = ready_file.with_name(f"{ready_file.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(summary.json() + "\n")
-        temporary.replace(ready_file)
-    except OSError as error:
-        raise SetupError(f"cannot write the ready file {ready_file}: {error}") from error
-    try:
-        yield
-    finally:
-        ready_file.unlink(missing_ok=True)
 
 
 def _with_port(listen: str, port: int) -> str:

@@ -6,15 +6,15 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self, TypeVar, Unpack
+from typing import Self, Unpack
 
-import grpc
 from google.longrunning import operations_pb2, operations_pb2_grpc
 from google.protobuf import duration_pb2
 
 from facepass import channel
+from facepass.calls import Calls
 from facepass.erasing import Sample, erase_request
-from facepass.errors import from_rpc_error, from_status
+from facepass.errors import from_status
 from facepass.names import event_id, event_name, photo_name
 from facepass.options import (
     EventFields,
@@ -45,26 +45,13 @@ LARGEST_PAGE = 1000
 _WAIT_S = 20.0
 
 
-class _Pageable(Protocol):
-    page_token: str
-
-
-class _Page(Protocol):
-    @property
-    def next_page_token(self) -> str: ...
-
-
-_Request = TypeVar("_Request")
-_Response = TypeVar("_Response")
-_PageRequest = TypeVar("_PageRequest", bound=_Pageable)
-_PageResponse = TypeVar("_PageResponse", bound=_Page)
-
-
 class AsyncClient:
     """Talks to both FacePass servers. Make it inside a running event loop, and close it.
 
-    indexer, searcher: `host:port`; by default FACEPASS_INDEXER_ADDRESS and
-    FACEPASS_SEARCHER_ADDRESS, or else localhost:50051 and localhost:50052.
+    indexer, searcher: `host:port` of a server or of a proxy in front of several;
+    `host:port,host:port` of several, or `dns:///host:port` for all that a name stands for, to whom
+    calls go in turn; by default FACEPASS_INDEXER_ADDRESS and FACEPASS_SEARCHER_ADDRESS, or else
+    localhost:50051 and localhost:50052.
     timeout_s: longest wait for one answer; photo streams have no limit.
     security: the token, and TLS; see `Security`. With neither, plain text.
 
@@ -83,12 +70,14 @@ class AsyncClient:
         credentials = channel_credentials(security)
         self._bearer = Bearer.of(security, credentials is not None, *addresses)
         self._indexing, self._searching = (
-            channel.open_channel(address, credentials) for address in addresses
+            channel.open_channel(address, service, credentials)
+            for address, service in zip(addresses, (channel.INDEXER, channel.SEARCHER), strict=True)
         )
         self._events = events_pb2_grpc.EventsStub(self._indexing)
         self._indexer = indexer_pb2_grpc.IndexerStub(self._indexing)
         self._operations = operations_pb2_grpc.OperationsStub(self._indexing)
         self._searcher = searcher_pb2_grpc.SearcherStub(self._searching)
+        self._calls = Calls(self._bearer, timeout_s)
         self._timeout_s = timeout_s
 
     async def __aenter__(self) -> Self:
@@ -113,22 +102,22 @@ class AsyncClient:
             event=event_message(event, fields),
             request_id=str(uuid.uuid4()),
         )
-        return (await self._call(self._events.CreateEvent, request)).event
+        return (await self._calls.one(self._events.CreateEvent, request)).event
 
     async def get_event(self, event: str) -> events_pb2.Event:
         """Read an event with its counts."""
         request = events_pb2.GetEventRequest(name=event_name(event))
-        return (await self._call(self._events.GetEvent, request)).event
+        return (await self._calls.one(self._events.GetEvent, request)).event
 
     async def get_event_by_uid(self, uid: str) -> events_pb2.Event:
         """Read the very event that has this uid."""
         request = events_pb2.GetEventRequest(uid=uid)
-        return (await self._call(self._events.GetEvent, request)).event
+        return (await self._calls.one(self._events.GetEvent, request)).event
 
     async def list_events(self) -> AsyncIterator[events_pb2.Event]:
         """Iterate over all events, by name."""
         request = events_pb2.ListEventsRequest(page_size=LARGEST_PAGE)
-        async for page in self._pages(self._events.ListEvents, request):
+        async for page in self._calls.pages(self._events.ListEvents, request):
             for event in page.events:
                 yield event
 
@@ -139,7 +128,7 @@ class AsyncClient:
         message = event_message(event, fields)
         message.etag = etag
         request = events_pb2.UpdateEventRequest(event=message, update_mask=update_mask(fields))
-        return (await self._call(self._events.UpdateEvent, request)).event
+        return (await self._calls.one(self._events.UpdateEvent, request)).event
 
     async def delete_event(
         self, event: str, *, etag: str = "", validate_only: bool = False
@@ -148,7 +137,7 @@ class AsyncClient:
         request = events_pb2.DeleteEventRequest(
             name=event_name(event), etag=etag, validate_only=validate_only
         )
-        return await self._call(self._events.DeleteEvent, request)
+        return await self._calls.one(self._events.DeleteEvent, request)
 
     async def optimize_event(self, event: str, *, wait: bool = True) -> operations_pb2.Operation:
         """Bring an event's index to what its size calls for now, and up to date.
@@ -157,20 +146,20 @@ class AsyncClient:
         `wait`, returns then, and raises what it failed with.
         """
         request = indexer_pb2.OptimizeEventRequest(name=event_name(event))
-        operation = await self._call(self._indexer.OptimizeEvent, request)
+        operation = await self._calls.one(self._indexer.OptimizeEvent, request)
         return await self.wait_operation(operation.name) if wait else operation
 
     async def get_operation(self, operation: str) -> operations_pb2.Operation:
         """Read an operation by name: how far it is."""
         request = operations_pb2.GetOperationRequest(name=operation)
-        return await self._call(self._operations.GetOperation, request)
+        return await self._calls.one(self._operations.GetOperation, request)
 
     async def wait_operation(self, operation: str) -> operations_pb2.Operation:
         """Wait until an operation is done; raises what it failed with."""
         wait = duration_pb2.Duration()
         wait.FromMilliseconds(int(1000 * min(_WAIT_S, self._timeout_s / 2)))
         request = operations_pb2.WaitOperationRequest(name=operation, timeout=wait)
-        while not (found := await self._call(self._operations.WaitOperation, request)).done:
+        while not (found := await self._calls.one(self._operations.WaitOperation, request)).done:
             continue
         if found.HasField("error"):
             raise from_status(found.error)
@@ -212,12 +201,12 @@ class AsyncClient:
             photo=await asyncio.to_thread(photo.header),
             content=content,
         )
-        return (await self._call(self._indexer.IndexPhoto, request)).result
+        return (await self._calls.one(self._indexer.IndexPhoto, request)).result
 
     async def get_photo(self, event: str, photo: str) -> types_pb2.Photo:
         """Read a photo with its faces."""
         request = indexer_pb2.GetPhotoRequest(name=photo_name(event, photo))
-        return (await self._call(self._indexer.GetPhoto, request)).photo
+        return (await self._calls.one(self._indexer.GetPhoto, request)).photo
 
     async def list_photos(
         self, event: str, *, state: types_pb2.PhotoState = types_pb2.PHOTO_STATE_UNSPECIFIED
@@ -226,7 +215,7 @@ class AsyncClient:
         request = indexer_pb2.ListPhotosRequest(
             parent=event_name(event), page_size=LARGEST_PAGE, state=state
         )
-        async for page in self._pages(self._indexer.ListPhotos, request):
+        async for page in self._calls.pages(self._indexer.ListPhotos, request):
             for photo in page.photos:
                 yield photo
 
@@ -237,14 +226,14 @@ class AsyncClient:
         request = indexer_pb2.DeletePhotoRequest(
             name=photo_name(event, photo), validate_only=validate_only
         )
-        return await self._call(self._indexer.DeletePhoto, request)
+        return await self._calls.one(self._indexer.DeletePhoto, request)
 
     async def delete_face(
         self, face: str, *, validate_only: bool = False
     ) -> indexer_pb2.DeleteFaceResponse:
         """Delete one face, given by name; its photo stays."""
         request = indexer_pb2.DeleteFaceRequest(name=face_name(face), validate_only=validate_only)
-        return await self._call(self._indexer.DeleteFace, request)
+        return await self._calls.one(self._indexer.DeleteFace, request)
 
     async def erase_person(
         self,
@@ -271,18 +260,18 @@ class AsyncClient:
             suppress=suppress,
             validate_only=validate_only,
         )
-        return await self._call(self._indexer.ErasePerson, request)
+        return await self._calls.one(self._indexer.ErasePerson, request)
 
     async def get_erasure(self, name: str) -> erasures_pb2.Erasure:
         """Read the receipt of an erasure, given by name."""
         request = erasures_pb2.GetErasureRequest(name=name)
-        return (await self._call(self._indexer.GetErasure, request)).erasure
+        return (await self._calls.one(self._indexer.GetErasure, request)).erasure
 
     async def list_erasures(self, event: str = "") -> AsyncIterator[erasures_pb2.Erasure]:
         """Iterate over receipts, newest first: all, or those of events of one name."""
         name = event_name(event) if event else ""
         request = erasures_pb2.ListErasuresRequest(event=name, page_size=LARGEST_PAGE)
-        async for page in self._pages(self._indexer.ListErasures, request):
+        async for page in self._calls.pages(self._indexer.ListErasures, request):
             for erasure in page.erasures:
                 yield erasure
 
@@ -301,7 +290,7 @@ class AsyncClient:
         request = await search_request(event, probes, options)
         request.page_size = LARGEST_PAGE if limit is None else min(limit, LARGEST_PAGE)
         answer: searcher_pb2.SearchResponse | None = None
-        async for page in self._pages(self._searcher.Search, request):
+        async for page in self._calls.pages(self._searcher.Search, request, event=request.event):
             if answer is None:
                 answer = page
             else:
@@ -325,38 +314,16 @@ class AsyncClient:
         """Return one page of a search; for a following page everything else must be the same."""
         request = await search_request(event, probes, options)
         request.page_size, request.page_token = page_size, page_token
-        return await self._call(self._searcher.Search, request)
+        return await self._calls.one(self._searcher.Search, request, event=request.event)
 
     async def compare_faces(
         self, left: ProbeLike, right: ProbeLike
     ) -> searcher_pb2.CompareFacesResponse:
         """Compare two faces one to one."""
         request = searcher_pb2.CompareFacesRequest(left=await probe(left), right=await probe(right))
-        return await self._call(self._searcher.CompareFaces, request)
+        return await self._calls.one(self._searcher.CompareFaces, request)
 
     async def evaluate_selfie(self, image: bytes | Path) -> searcher_pb2.EvaluateSelfieResponse:
         """Say whether an image is good enough to search with, and how to make it better."""
         request = searcher_pb2.EvaluateSelfieRequest(image=(await probe(image)).image)
-        return await self._call(self._searcher.EvaluateSelfie, request)
-
-    async def _call(
-        self,
-        method: grpc.aio.UnaryUnaryMultiCallable[_Request, _Response],
-        request: _Request,
-    ) -> _Response:
-        try:
-            return await method(request, timeout=self._timeout_s, metadata=self._bearer.metadata())
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from None
-
-    async def _pages(
-        self,
-        method: grpc.aio.UnaryUnaryMultiCallable[_PageRequest, _PageResponse],
-        request: _PageRequest,
-    ) -> AsyncIterator[_PageResponse]:
-        while True:
-            page = await self._call(method, request)
-            yield page
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
+        return await self._calls.one(self._searcher.EvaluateSelfie, request)

@@ -1,21 +1,32 @@
-"""How the client connects: addresses, keepalive, message sizes, retries."""
+"""How the client connects: addresses, balancing, keepalive, message sizes, retries."""
 
 import json
 import os
 
 import grpc
 
+from facepass.addresses import are_several, each, target
 from facepass.version import __version__
 
 DEFAULT_INDEXER = "localhost:50051"
 DEFAULT_SEARCHER = "localhost:50052"
+INDEXER, SEARCHER = "facepass.v1.Indexer", "facepass.v1.Searcher"
+EVENT_KEY = "x-facepass-event"
+"""Metadata of a search: its event, for a proxy that sends those of one event to one server."""
 
 _MIB = 1024 * 1024
 _IDEMPOTENT = {
     "facepass.v1.Events": ("CreateEvent", "GetEvent", "ListEvents"),
-    "facepass.v1.Indexer": ("IndexPhoto", "GetPhoto", "ListPhotos", "OptimizeEvent"),
+    INDEXER: (
+        "IndexPhoto",
+        "GetPhoto",
+        "ListPhotos",
+        "OptimizeEvent",
+        "GetErasure",
+        "ListErasures",
+    ),
     "google.longrunning.Operations": ("GetOperation", "WaitOperation"),
-    "facepass.v1.Searcher": ("Search", "CompareFaces", "EvaluateSelfie"),
+    SEARCHER: ("Search", "CompareFaces", "EvaluateSelfie"),
 }
 """Calls that gRPC itself may repeat. CreateEvent is one of them because the client always sends a
 request id, IndexPhoto because a repeat is answered DUPLICATE, OptimizeEvent because it answers with
@@ -33,9 +44,15 @@ def searcher_address(given: str | None = None) -> str:
 
 
 def open_channel(
-    address: str, credentials: grpc.ChannelCredentials | None = None
+    address: str, service: str, credentials: grpc.ChannelCredentials | None = None
 ) -> grpc.aio.Channel:
-    """Open a channel to one server; it connects with the first call. Needs a running event loop."""
+    """Open a channel to one server or several; it connects with the first call. Needs a running
+    event loop.
+
+    service: full name of what is to be called there. Raises ValueError for a list with a name that
+    stands for nothing.
+    """
+    several = are_several(address)
     options = [
         # A dead peer is noticed within 50 s, also behind a firewall that forgets quiet connections.
         ("grpc.keepalive_time_ms", 30_000),
@@ -43,22 +60,29 @@ def open_channel(
         # The server judges what is too large; answers are bounded by its page size.
         ("grpc.max_send_message_length", -1),
         ("grpc.max_receive_message_length", 64 * _MIB),
-        ("grpc.service_config", json.dumps(service_config())),
+        ("grpc.service_config", json.dumps(service_config(service if several else None))),
         # A call is only repeated while its request is still held; selfies and photos are large.
         ("grpc.per_rpc_retry_buffer_size", 40 * _MIB),
         # A server that was started anew is found soon; calls have pauses of their own.
         ("grpc.initial_reconnect_backoff_ms", 200),
-        ("grpc.max_reconnect_backoff_ms", 5_000),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
         ("grpc.primary_user_agent", f"facepass-python/{__version__}"),
     ]
+    if several:
+        # One name for all: what is asked for, and what every server's certificate is to be for.
+        options.append(("grpc.default_authority", each(address)[0]))
     if credentials is None:
-        return grpc.aio.insecure_channel(address, options)
-    return grpc.aio.secure_channel(address, credentials, options)
+        return grpc.aio.insecure_channel(target(address), options)
+    return grpc.aio.secure_channel(target(address), credentials, options)
 
 
-def service_config() -> dict[str, object]:
+def service_config(balanced: str | None = None) -> dict[str, object]:
     """Return the gRPC service config: on idempotent calls, UNAVAILABLE is tried again, and so is
-    RESOURCE_EXHAUSTED, after the time that the server asks for."""
+    RESOURCE_EXHAUSTED, after the time that the server asks for.
+
+    balanced: the service whose calls go to several servers in turn, to those of them that say that
+    they serve it.
+    """
     names = [
         {"service": service, "method": method}
         for service, methods in _IDEMPOTENT.items()
@@ -71,4 +95,8 @@ def service_config() -> dict[str, object]:
         "backoffMultiplier": 3,
         "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
     }
-    return {"methodConfig": [{"name": names, "retryPolicy": policy}]}
+    config: dict[str, object] = {"methodConfig": [{"name": names, "retryPolicy": policy}]}
+    if balanced is not None:
+        config["loadBalancingConfig"] = [{"round_robin": {}}]
+        config["healthCheckConfig"] = {"serviceName": balanced}
+    return config

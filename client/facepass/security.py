@@ -7,6 +7,8 @@ from typing import TypedDict
 
 import grpc
 
+from facepass.addresses import DNS
+
 Token = str | Path | Callable[[], str]
 Metadata = tuple[tuple[str, str], ...]
 _LOOPBACK = ("localhost", "::1")
@@ -64,7 +66,7 @@ class Bearer:
         way."""
         token = security.get("token") or _file("FACEPASS_TOKEN_FILE")
         if token is not None and not encrypted and not security.get("plaintext_token", False):
-            for address in addresses:
+            for address in ",".join(addresses).split(","):
                 if not _is_loopback(address):
                     raise ValueError(
                         f"the token would go to {address} in plain text, for others to read: "
@@ -98,5 +100,5 @@ def _file(variable: str) -> Path | None:
 def _is_loopback(address: str) -> bool:
     if address.startswith("unix:"):
         return True
-    host = address.rpartition(":")[0].strip("[]")
+    host = address.strip().removeprefix(DNS).rpartition(":")[0].strip("[]")
     return host in _LOOPBACK or (host.startswith("127.") and host.replace(".", "").isdecimal())

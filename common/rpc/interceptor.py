@@ -37,6 +37,7 @@ Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 A = TypeVar("A")
 REQUEST_ID_KEY = "x-request-id"
 _QUIET = ("/grpc.health.", "/grpc.reflection.")
+_WATCH = "/grpc.health.v1.Health/Watch"
 _REFUSALS = (AuditUnavailable, Overloaded, DeadlinePassed, CallerIdle)
 """Counted apart; in the log only where it is verbose: under overload there are many of them."""
 _DENIED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
@@ -86,7 +87,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         try:
             await self._access.check_token(call.method, call.invocation_metadata)
         except Unauthenticated as error:
-            return _refusing(error)
+            # The watch that gRPC clients keep on a connection brings no token; where there is none
+            # (UNIMPLEMENTED), they do without.
+            return None if call.method == _WATCH else _refusing(error)
         return handler
 
     def _single(self, handler: Any, method: str, gate: Gate) -> Any:

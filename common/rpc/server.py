@@ -23,6 +23,7 @@ from common.rpc.interceptor import CallInterceptor
 log = logging.getLogger(__name__)
 _MAX_METADATA_BYTES = 16 * 1024
 _HANDSHAKE_MS = 10_000
+_FOREVER_MS = 2**31 - 1
 _NO_COMPRESSION = 1
 """The bit of gRPC's `identity`: all other algorithms are answered UNIMPLEMENTED."""
 _LAST_WORDS_S = 0.5
@@ -65,11 +66,16 @@ class Listening:
         interceptor: CallInterceptor,
         door: Door,
         servicers: Mapping[str, "_Later"],
-        running: RunningServer,
+        entrance: Entrance,
+        metrics_port: int | None,
         metrics: Metrics,
         settings: ServerSettings,
     ) -> None:
         self._server = server
+        self._entrance = entrance
+        self._metrics_port = metrics_port
+        self._listen = settings.listen
+        self._port: int | None = None
         self._status = status
         self._servicers = servicers
         self._grace_s = settings.shutdown_grace_s
@@ -77,8 +83,26 @@ class Listening:
         self._open = False
         self._interceptor = interceptor
         self.door = door
-        self.running = running
         self.metrics = metrics
+
+    @property
+    def running(self) -> RunningServer:
+        """Where it listens; known once it does."""
+        assert self._port is not None
+        return RunningServer(self._port, self._metrics_port)
+
+    async def begin(self) -> None:
+        """Listen, unless it does already. Raises SetupError."""
+        if self._port is not None:
+            return
+        try:
+            self._port = self._entrance.open(self._server)
+        except RuntimeError as error:
+            raise SetupError(
+                f"cannot listen on {self._listen}: taken, or not an address of this machine"
+            ) from error
+        await self._status.set("", _told(True))
+        await self._server.start()
 
     @asynccontextmanager
     async def serving(
@@ -95,6 +119,7 @@ class Listening:
         self.door.open()
         self._open = True
         await self.set_ready(True)
+        await self.begin()
         about = {"port": self.running.port, "services": list(self._servicers)}
         log.info("serving", extra={"action": "serving", **about})
         try:
@@ -143,6 +168,7 @@ async def listening(
 ) -> AsyncIterator[Listening]:
     """Listen for as long as the context lasts; calls are refused but inside `Listening.serving`.
 
+    One of several processes of an address listens there only: until it serves, the others do.
     Raises SetupError when an address cannot be used.
     """
     door = Door()
@@ -157,20 +183,13 @@ async def listening(
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     names = [*services, health.SERVICE_NAME, reflection.SERVICE_NAME]
     reflection.enable_server_reflection(names, server)
-    try:
-        port = entrance.open(server)
-    except RuntimeError as error:
-        raise SetupError(
-            f"cannot listen on {settings.listen}: taken, or not an address of this machine"
-        ) from error
     with _metrics(metrics, settings.metrics_listen) as metrics_port:
-        running = RunningServer(port, metrics_port)
         listens = Listening(
-            server, status, interceptor, door, servicers, running, metrics, settings
+            server, status, interceptor, door, servicers, entrance, metrics_port, metrics, settings
         )
-        await status.set("", _told(True))
         await listens.set_ready(False)
-        await server.start()
+        if settings.processes == 1:
+            await listens.begin()
         try:
             yield listens
         finally:
@@ -196,6 +215,7 @@ def _metrics(metrics: Metrics, listen: str) -> Iterator[int | None]:
 def _options(settings: ServerSettings, max_request_bytes: int) -> list[tuple[str, int]]:
     return [
         ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        ("grpc.max_connection_age_ms", int(1000 * settings.connection_age_s) or _FOREVER_MS),
         ("grpc.max_concurrent_streams", settings.calls_per_connection),
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
         # A small message may inflate to as much as the largest; photos are compressed already.
@@ -204,7 +224,7 @@ def _options(settings: ServerSettings, max_request_bytes: int) -> list[tuple[str
         ("grpc.max_receive_message_length", max_request_bytes + MIB),
         ("grpc.max_send_message_length", 64 * MIB),
         ("grpc.absolute_max_metadata_size", _MAX_METADATA_BYTES),
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(settings.processes > 1)),
         # Clients may ping every 30 s, also between calls; dead peers are noticed within a minute.
         ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
         ("grpc.keepalive_permit_without_calls", 1),

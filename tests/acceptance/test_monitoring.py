@@ -56,6 +56,7 @@ def promtool() -> str:
     [
         ("check", "rules", "alerts.yml"),
         ("check", "config", "prometheus.yml"),
+        ("check", "config", "several.yml"),
         ("test", "rules", "alerts_test.yml"),
     ],
     ids=" ".join,

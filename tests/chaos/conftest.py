@@ -4,11 +4,15 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from fleet import Place, fleet
+
+from standalone.embedded import EmbeddedPostgres, Role
 
 Told = str | int | float
 _HERE = Path(__file__).parent
@@ -69,3 +73,21 @@ def figure() -> Callable[..., None]:
                 file.write(line + "\n")
 
     return tell
+
+
+@pytest.fixture(scope="module")
+async def place(
+    postgres: EmbeddedPostgres, template: str, request: pytest.FixtureRequest
+) -> AsyncIterator[Place]:
+    """Two Indexers and two Searchers for all tests of a file, which have events of their own."""
+    folder = Path(tempfile.mkdtemp(prefix="facepass-chaos-"))
+    failed = request.session.testsfailed
+    name = f"fleet_{uuid4().hex[:12]}"
+    postgres.create_database(name, template=template)
+    async with fleet(folder, postgres.dsn(Role.SERVER, name)) as running:
+        yield Place(running, folder, postgres.dsn(Role.OWNER, name))
+    postgres.drop_database(name)
+    if request.session.testsfailed == failed:
+        shutil.rmtree(folder)
+    else:
+        print(f"journals and logs are kept in {folder}")

@@ -166,12 +166,21 @@ async def test_the_command_takes_flags_and_variables(
     assert "go together" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("address", ["faces.example:443", "10.0.0.1:1", "127.0.0.1.example:1"])
+@pytest.mark.parametrize(
+    "address", ["faces.example:443", "10.0.0.1:1", "127.0.0.1.example:1", "127.0.0.1:1,10.0.0.1:1"]
+)
 def test_tokens_do_not_leave_the_machine_in_plain_text(address: str) -> None:
     with pytest.raises(ValueError, match="plain text"):
         facepass.Client(indexer="127.0.0.1:1", searcher=address, token="secret")
     facepass.Client(indexer=address, token="secret", plaintext_token=True).close()
     facepass.Client(indexer=address, token="secret", tls=True).close()
     facepass.Client(indexer=address).close()
-    for local in ("127.0.0.1:1", "localhost:1", "[::1]:1", "unix:/run/facepass"):
+    for local in (
+        "127.0.0.1:1",
+        "127.0.0.1:1, localhost:1",
+        "dns:///localhost:1",
+        "localhost:1",
+        "[::1]:1",
+        "unix:/run/facepass",
+    ):
         facepass.Client(indexer=local, searcher=local, token="secret").close()

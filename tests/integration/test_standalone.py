@@ -22,7 +22,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from common.vision.fake.photos import fake_photo
 from standalone.embedded import EmbeddedPostgres, Role
-from standalone.serve import until_stopped
+from standalone.stopping import until_stopped
 
 COMMAND = [sys.executable, "-m", "standalone"]
 ANY_PORT = [

@@ -84,13 +84,14 @@ def _add_servers(made: argparse.ArgumentParser, default: str | None) -> None:
         "--indexer",
         metavar="HOST:PORT",
         default=default,
-        help="indexing server (FACEPASS_INDEXER_ADDRESS, or else localhost:50051)",
+        help="indexing server, or several: A,B or dns:///NAME:PORT (FACEPASS_INDEXER_ADDRESS, or "
+        "else localhost:50051)",
     )
     group.add_argument(
         "--searcher",
         metavar="HOST:PORT",
         default=default,
-        help="query server (FACEPASS_SEARCHER_ADDRESS, or else localhost:50052)",
+        help="query server, likewise (FACEPASS_SEARCHER_ADDRESS, or else localhost:50052)",
     )
 
     for flag, what in _FILES.items():

@@ -56,11 +56,18 @@ class WorkerPool:
     """
 
     def __init__(
-        self, settings: EngineSettings, limits: ImageLimits, *, selfie_workers: int = 0
+        self,
+        settings: EngineSettings,
+        limits: ImageLimits,
+        *,
+        selfie_workers: int = 0,
+        cores: int | None = None,
     ) -> None:
+        """cores: how many it may use; by default all."""
         self._settings = settings
         self._limits = limits
-        self._size = settings.workers or usable_cores()
+        self._cores = cores or usable_cores()
+        self._size = settings.workers or self._cores
         self._selfie_workers = selfie_workers
         self._lanes: Lanes[_Job] = Lanes(settings.queue_size)
         self._jobs: set[_Job] = set()
@@ -144,7 +151,7 @@ class WorkerPool:
         self._serving = [asyncio.create_task(self._serve(*each)) for each in processes.items()]
 
     async def _choose_crew(self) -> None:
-        crew = await asyncio.to_thread(choose_crew, self._settings, usable_cores())
+        crew = await asyncio.to_thread(choose_crew, self._settings, self._cores)
         self._size = crew.workers
         self._settings = self._settings.model_copy(update={"threads": crew.threads})
         if crew.shared:
