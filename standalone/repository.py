@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from common.db.hosts import connect
 from common.db.migrate import pending_migrations
 from common.db.sql import load_queries
 from common.db.wall import Wall, examine_wall
@@ -39,7 +40,7 @@ class DatabaseFacts:
 async def examine_database(dsn: str) -> DatabaseFacts:
     """Look at a database, changing nothing. Raises SetupError where it cannot be reached."""
     try:
-        connection = await asyncpg.connect(dsn, timeout=_CONNECT_TIMEOUT_S)
+        connection = await connect(dsn, timeout=_CONNECT_TIMEOUT_S)
         try:
             return await _examine(connection)
         finally:
