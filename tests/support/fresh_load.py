@@ -16,7 +16,7 @@ from facepass.v1 import events_pb2, indexer_pb2, searcher_pb2, types_pb2
 from common.vision.fake.engine import FakeEngine
 from common.vision.fake.photos import PALETTE, fake_photo
 
-_KEEP = 20
+_KEEP = 5
 _TIMEOUT_S, _PAUSE_S = 20.0, 0.05
 _STORED = (types_pb2.PHOTO_STATE_INDEXED, types_pb2.PHOTO_STATE_DUPLICATE)
 

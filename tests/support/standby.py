@@ -23,8 +23,7 @@ from standalone.data_dir import DataDir
 from standalone.embedded import EmbeddedPostgres, Role
 
 _CANCEL_SOON = "max_standby_streaming_delay = '100ms'\n"
-SYNCHRONOUS = "synchronous_standby_names = '*'\n"
-"""Has a primary acknowledge nothing that its standby has not got."""
+_SYNCHRONOUS = "synchronous_standby_names = '*'\n"
 
 
 class Standby:
@@ -115,23 +114,31 @@ class Pair:
             pool_size=5,
         )
 
+    async def acknowledge_together(self) -> None:
+        """Have the primary acknowledge nothing from now on that the standby has not got."""
+        (self.folder / "primary/postgres.conf").write_text(_SYNCHRONOUS)
+        await ask(self.primary, "SELECT pg_reload_conf()")
+        for _ in range(100 * PATIENCE_S):
+            state = await ask(self.primary, "SELECT min(sync_state) FROM pg_stat_replication")
+            if state == "sync":
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(state)
+
     def kill_primary(self) -> None:
         """All of it, at once, as when its machine goes."""
         PostgresFamily(self.primary.data_dir).end()
 
 
 @asynccontextmanager
-async def replicated(overrides: str = "") -> AsyncIterator[Pair]:
-    """A migrated pair for as long as the context lasts; `overrides`: settings of the primary."""
+async def replicated() -> AsyncIterator[Pair]:
+    """A migrated pair for as long as the context lasts."""
     folder = await asyncio.to_thread(_folder)
     try:
         with EmbeddedPostgres(folder / "primary") as primary:
             await migrate(primary.owner_dsn)
             standby = Standby(primary, folder / "standby")
             with standby.running():
-                if overrides:
-                    (folder / "primary/postgres.conf").write_text(overrides)
-                    await ask(primary, "SELECT pg_reload_conf()")
                 yield Pair(folder, primary, standby)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
