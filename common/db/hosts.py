@@ -52,14 +52,12 @@ async def connect(dsn: str, **options: Any) -> asyncpg.Connection:
 
 def each_host(dsn: str) -> Sequence[str]:
     """One connection string for each host of `dsn`, in order."""
-    if "," not in dsn:
-        return [dsn]
     parts = urlsplit(dsn)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     user, at, hosts = parts.netloc.rpartition("@")
     named = (hosts or query.pop("host", "")).split(",")
     ports = query.pop("port", "").split(",")
-    if len(ports) not in (1, len(named)):
+    if len(named) == 1 or len(ports) not in (1, len(named)):
         return [dsn]
     ports = ports * len(named) if len(ports) == 1 else ports
     found = []

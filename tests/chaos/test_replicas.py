@@ -3,16 +3,18 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from time import monotonic
 from typing import Any
 from uuid import uuid4
 
+import grpc
 import pytest
 from fault_load import INDEXER, SEARCHER, SERVING, health_becomes
-from fresh_load import FreshLoad, Told, replica_reads
+from fresh_load import FreshLoad, Told, create_event, index, replica_reads, search
 from patience import PATIENCE_S, until
 from pydantic import SecretStr
-from standby import Pair, ask, both, replicated
+from standby import Pair, Standby, ask, both, replicated
 
 from common.db.opening import open_database, open_replica
 from common.db.pool import Connection
@@ -202,3 +204,42 @@ async def test_the_standby_takes_over(
         stale=len(told.stale),
         acknowledges_again_after_s=round(recovered_s, 1),
     )
+
+
+@pytest.mark.slow
+async def test_what_was_lost_with_a_primary_is_not_found(vision: Any, serving: Any) -> None:
+    """Without synchronous replication. The heir gives another photo the very version and number
+    that the lost one had, which the replica and a Searcher's memory still know."""
+    async with replicated() as pair, AsyncExitStack() as stack:
+        heir = Standby(pair.primary, pair.folder / "heir")
+        stack.enter_context(heir.running())
+        dsn = SecretStr(both(pair.primary.server_dsn, heir.dsn(Role.SERVER)))
+        settings = pair.settings.model_copy(update={"dsn": dsn})
+        without, with_memory = [
+            await stack.enter_async_context(
+                serving(settings, vision, searcher_settings=searching(memory_bytes))
+            )
+            for memory_bytes in (0, 2**20)
+        ]
+
+        async def found(person: int) -> set[str] | grpc.StatusCode:
+            answers = [await search(each, "gala", person) for each in (without, with_memory)]
+            assert answers[0] == answers[1]
+            return answers[0]
+
+        await create_event(without, "gala")
+        assert await index(without, "gala", "kept", 0) is None
+        assert await found(0) == {"kept"}
+        await asyncio.to_thread(heir.kill)
+        assert await index(without, "gala", "lost", 100) is None
+        assert await found(100) == {"lost"}
+        await asyncio.to_thread(pair.kill_primary)
+        await asyncio.to_thread(heir.start)
+        await heir.promote()
+        for _ in range(PATIENCE_S):
+            if await index(without, "gala", "new", 200) is None:
+                break
+            await asyncio.sleep(0.5)
+        assert await found(200) == {"new"}
+        assert await found(100) == set()
+        assert await found(0) == {"kept"}

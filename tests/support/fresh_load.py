@@ -55,8 +55,7 @@ class FreshLoad:
     @asynccontextmanager
     async def going_on(self) -> AsyncIterator[Told]:
         for event in self.events:
-            request = events_pb2.CreateEventRequest(event_id=event)
-            await self._servers.events.CreateEvent(request)
+            await create_event(self._servers, event)
         tasks = [asyncio.create_task(self._call(n)) for n in range(self._callers)]
         try:
             yield self.told
@@ -94,20 +93,10 @@ class FreshLoad:
             await self._search(event, person, kept, gone)
 
     async def _index(self, event: str, photo: str, person: int) -> bool:
-        request = indexer_pb2.IndexPhotoRequest(
-            config=indexer_pb2.IndexPhotosConfig(event=f"events/{event}"),
-            photo=indexer_pb2.PhotoHeader(photo_id=photo),
-            content=fake_photo([person], size=(160, 120)),
-        )
-        try:
-            response = await self._servers.indexer.IndexPhoto(request, timeout=_TIMEOUT_S)
-        except grpc.aio.AioRpcError as error:
-            self.told.failed_changes[error.code().name] += 1
-            return False
-        if response.result.state not in _STORED:
-            self.told.failed_changes[str(response.result.status.code)] += 1
-            return False
-        return True
+        failed = await index(self._servers, event, photo, person)
+        if failed is not None:
+            self.told.failed_changes[failed] += 1
+        return failed is None
 
     async def _delete(self, event: str, photo: str) -> bool:
         request = indexer_pb2.DeletePhotoRequest(name=f"events/{event}/photos/{photo}")
@@ -127,6 +116,26 @@ class FreshLoad:
         missing, left = set(kept) - found, set(gone) & found
         self.told.stale += [f"{photo} is missing" for photo in missing]
         self.told.stale += [f"{photo} is still found" for photo in left]
+
+
+async def create_event(servers: Any, event: str) -> None:
+    await servers.events.CreateEvent(events_pb2.CreateEventRequest(event_id=event))
+
+
+async def index(servers: Any, event: str, photo: str, person: int) -> str | None:
+    """None where it was acknowledged, else how it failed."""
+    request = indexer_pb2.IndexPhotoRequest(
+        config=indexer_pb2.IndexPhotosConfig(event=f"events/{event}"),
+        photo=indexer_pb2.PhotoHeader(photo_id=photo),
+        content=fake_photo([person], size=(160, 120)),
+    )
+    try:
+        response = await servers.indexer.IndexPhoto(request, timeout=_TIMEOUT_S)
+    except grpc.aio.AioRpcError as error:
+        return str(error.code().name)
+    if response.result.state in _STORED:
+        return None
+    return f"FAILED {response.result.status.code}"
 
 
 async def search(servers: Any, event: str, person: int) -> set[str] | grpc.StatusCode:
