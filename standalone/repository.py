@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from common.db.hosts import connect
+from common.db.hosts import Hosts
 from common.db.migrate import pending_migrations
 from common.db.sql import load_queries
 from common.db.wall import Wall, examine_wall
@@ -37,10 +37,12 @@ class DatabaseFacts:
     """Settings by which a crash would lose what was acknowledged."""
 
 
-async def examine_database(dsn: str) -> DatabaseFacts:
-    """Look at a database, changing nothing. Raises SetupError where it cannot be reached."""
+async def examine_database(dsn: str, *, replica: bool = False) -> DatabaseFacts:
+    """Look at a database, or a replica of it, changing nothing. Raises SetupError where it cannot
+    be reached."""
     try:
-        connection = await connect(dsn, timeout=_CONNECT_TIMEOUT_S)
+        hosts = Hosts(dsn, replicas=replica)
+        connection = await hosts.connect(timeout=_CONNECT_TIMEOUT_S)
         try:
             return await _examine(connection)
         finally:
