@@ -5,6 +5,7 @@ import standalone  # noqa: F401 - before gRPC, for which it sets the environment
 
 # isort: split
 
+import logging
 import os
 import shutil
 import tempfile
@@ -44,6 +45,16 @@ def pytest_configure() -> None:
     for name in [n for n in os.environ if n.startswith("FACEPASS_")]:
         if not name.startswith("FACEPASS_TEST_"):
             del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """A command that a test runs here sends all logs to the standard error of that moment."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

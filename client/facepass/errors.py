@@ -8,6 +8,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 _DETAILS_KEY = "grpc-status-details-bin"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
+_LOST = "Internal error from Core"
 
 
 class FacePassError(Exception):
@@ -97,10 +98,21 @@ _CLASSES: dict[grpc.StatusCode, type[FacePassError]] = {
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> FacePassError:
     """Turn a failed call into what it means."""
+    if status_was_lost(error):
+        return Unavailable(
+            grpc.StatusCode.UNAVAILABLE, "the server ended the stream while more was being sent"
+        )
     for key, value in error.trailing_metadata() or ():
         if key == _DETAILS_KEY and isinstance(value, bytes):
             return _from_details(error.code(), error.details() or "", _details_of(value))
     return _from_details(error.code(), error.details() or "", ())
+
+
+def status_was_lost(error: grpc.aio.AioRpcError) -> bool:
+    """Whether gRPC put an error of its own in the place of the server's answer: it does so now and
+    then where a stream is refused while something is written to it (grpc/grpc#36066). The next
+    try hears what the server says."""
+    return error.code() is grpc.StatusCode.INTERNAL and error.details() == _LOST
 
 
 def from_status(status: status_pb2.Status) -> FacePassError:

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 from authority import ISSUER, Signer, jwks
-from facepass.errors import from_rpc_error
+from facepass.errors import from_rpc_error, status_was_lost
 from facepass.v1 import events_pb2, indexer_pb2, searcher_pb2
 from google.longrunning import operations_pb2
 from google.protobuf import message_factory
@@ -73,6 +73,8 @@ class Secured:
         try:
             await self.call(method, request, token)
         except grpc.aio.AioRpcError as error:
+            if status_was_lost(error):
+                return await self.outcome(method, request, token)
             return error.code(), from_rpc_error(error).reason, error.details() or ""
         return grpc.StatusCode.OK, "", ""
 

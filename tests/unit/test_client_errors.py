@@ -90,3 +90,16 @@ def test_a_missing_event_says_how_to_make_one() -> None:
 def test_violations_are_listed_once() -> None:
     text = failure(rpc_error(errors.InvalidArgument("event_id", "must be lower case")), "host:1")
     assert text.count("must be lower case") == 1
+
+
+def test_a_status_that_got_lost_is_worth_another_try() -> None:
+    lost = grpc.aio.AioRpcError(
+        grpc.StatusCode.INTERNAL,
+        grpc.aio.Metadata(),
+        grpc.aio.Metadata(),
+        details="Internal error from Core",
+    )
+    error = from_rpc_error(lost)
+    assert isinstance(error, Unavailable)
+    assert error.reason == "UNAVAILABLE"
+    assert not isinstance(rpc_error(errors.FacePassError("internal error")), Unavailable)
