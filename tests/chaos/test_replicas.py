@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from standby import Pair, Standby, ask, both, replicated
 
 from common.db.opening import open_database, open_replica
-from common.db.pool import Connection
+from common.db.pool import Connection, Database
 from common.db.replica import Replica, Signs
 from common.errors import DatabaseUnavailable, SetupError
 from common.metrics import Metrics
@@ -166,7 +166,12 @@ async def test_what_cannot_be_written_to_is_left(pair: Pair) -> None:
     first_the_standby = pair.settings.model_copy(
         update={"dsn": SecretStr(both(replica, pair.primary.server_dsn))}
     )
-    async with open_database(first_the_standby) as database, database.transaction() as connection:
+    async with open_database(first_the_standby) as database:
+        await one_write(database)
+
+
+async def one_write(database: Database) -> None:
+    async with database.transaction() as connection:
         await connection.execute(WRITE)
 
 
@@ -176,7 +181,11 @@ async def test_the_standby_takes_over(
     """The last test of the pair: none is left."""
     well_s = 15.0 if long else 0.1
     await pair.acknowledge_together()
-    async with serving(pair.settings, vision) as servers:
+    heard: list[str] = []
+    async with serving(pair.settings, vision) as servers, open_database(pair.settings) as witness:
+        witness.replaced = lambda: heard.append("another server")
+        await one_write(witness)
+        assert heard == []
         async with FreshLoad(servers).going_on() as told:
             await until(lambda: len(told.deleted) >= 4)
             await asyncio.sleep(well_s)
@@ -187,6 +196,8 @@ async def test_the_standby_takes_over(
             await until(lambda: len(told.acknowledged) >= before + 4)
             recovered_s = monotonic() - struck_s
             await asyncio.sleep(well_s)
+        await one_write(witness)
+        assert heard == ["another server"]
         await health_becomes(servers.indexer_address, INDEXER, SERVING, RECOVERED_S)
         await health_becomes(servers.searcher_address, SEARCHER, SERVING, RECOVERED_S)
     stored = await pair.standby.ask("SELECT array_agg(photo_id) FROM photo")
