@@ -25,8 +25,9 @@ class DatabaseSettings(SettingsBlock):
 
     dsn: SecretStr = SecretStr("")
     """Postgres >= 16 with pgvector >= 0.8: `postgresql://user:password@host:5432/facepass`, of a
-    plain role that is neither superuser nor owner. Empty: the standalone runs its own embedded
-    Postgres; the separate servers refuse to start."""
+    plain role that is neither superuser nor owner; of several hosts (`@one,two/`), the one that
+    takes writes. Empty: the standalone runs its own embedded Postgres; the separate servers refuse
+    to start."""
     dsn_file: str = ""
     """File that holds `dsn`, in its place: what an orchestrator mounts as a secret."""
     migration_dsn: SecretStr = SecretStr("")
@@ -34,8 +35,15 @@ class DatabaseSettings(SettingsBlock):
     means `dsn`."""
     migration_dsn_file: str = ""
     """File that holds `migration_dsn`, in its place."""
+    replica_dsn: SecretStr = SecretStr("")
+    """Standby servers of the same database, for the query server's larger reads, with the role of
+    `dsn`; one of several `host`s is taken at random. Empty: all is read where `dsn` says."""
+    replica_dsn_file: str = ""
+    """File that holds `replica_dsn`, in its place."""
+    replica_wait_ms: float = Field(default=10.0, ge=0, le=10_000)
+    """Longest wait for a replica to show what a search must see; then the primary is read."""
     pool_size: int = Field(default=10, ge=1, le=200)
-    """Most connections of one server process."""
+    """Most connections of one server process, and as many to replicas."""
     acquire_timeout_s: float = Field(default=5.0, gt=0, le=300)
     """Longest wait for a free connection before a call is answered UNAVAILABLE."""
     statement_timeout_s: float = Field(default=30.0, gt=0, le=3600)

@@ -117,6 +117,17 @@ class Metrics:
             buckets=_WAIT_BUCKETS,
             registry=registry,
         )
+        self.replica_reads = Counter(
+            "facepass_replica_reads",
+            "Reads meant for a replica, by what came of it: read there, or on the primary instead",
+            ["outcome"],
+            registry=registry,
+        )
+        self.replica_lag_seconds = Gauge(
+            "facepass_replica_lag_seconds",
+            "How far the replica that was read last was behind the primary at least, in seconds",
+            registry=registry,
+        )
         self.wall_stands = Gauge(
             "facepass_wall_stands",
             "Whether the database held events apart when it was last looked at (1) or not (0)",

@@ -1,16 +1,19 @@
 """The query server, put together."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from facepass.v1 import searcher_pb2_grpc
 
 from common.audit.log import auditing
+from common.config import DatabaseSettings
 from common.database_metrics import observe_database
 from common.db.events import EventReader, PackRegistry
-from common.db.opening import open_database, patiently
+from common.db.opening import open_database, open_replica, patiently
+from common.db.pool import Database
+from common.db.replica import Reads, Replica, Signs
 from common.db.template_keys import report_missing_keys
 from common.db.watch import DatabaseWatch
 from common.metrics import Metrics
@@ -50,6 +53,19 @@ async def listening(settings: SearcherSettings) -> AsyncIterator[Listening]:
         yield server
 
 
+@asynccontextmanager
+async def _reads(
+    settings: DatabaseSettings, primary: Database, searcher_id: UUID, signs: Signs, metrics: Metrics
+) -> AsyncIterator[Reads]:
+    """Where larger reads go: to the replicas, where there are any."""
+    if not settings.replica_dsn.get_secret_value():
+        yield primary
+        return
+    async with open_replica(settings) as replica:
+        wait_s = settings.replica_wait_ms / 1000
+        yield Replica(replica, primary, searcher_id, signs, wait_s, metrics)
+
+
 def _admission(settings: SearcherServerSettings, vision: Vision, metrics: Metrics) -> Admission:
     most = settings.max_searches or calls_for(vision.workload.workers)
     return Admission(Gate("searches", most, metrics))
@@ -78,21 +94,29 @@ async def serving(
     shares_vision: another server of this process has the same `vision` and tells its workload.
     """
     overwrite_freed_memory()
-    async with open_database(settings.database, patient=True) as database:
+    async with (
+        open_database(settings.database, patient=True) as database,
+        AsyncExitStack() as stack,
+    ):
         metrics = server.metrics
         observe_database(metrics, database)
         if not shares_vision:
             observe_workload(metrics, vision)
         keys = TemplateKeys.of(settings.templates)
         await patiently(partial(report_missing_keys, database, keys.ids))
-        reader = EventReader(PackRegistry(), keys)
-        galleries = Galleries(TemplateRepository(database, reader), settings.gallery, metrics)
-        forgetting = Forgetting(ForgettingRepository(database, uuid4()), galleries)
+        reader, searcher_id, signs = EventReader(PackRegistry(), keys), uuid4(), Signs()
+        reads = await stack.enter_async_context(
+            _reads(settings.database, database, searcher_id, signs, metrics)
+        )
+        templates = TemplateRepository(database, reads, reader)
+        galleries = Galleries(templates, settings.gallery, metrics)
+        database.replaced = partial(galleries.evict, "failover")
+        forgetting = Forgetting(ForgettingRepository(database, searcher_id, signs), galleries)
         quotas = open_quotas(settings.quota, database, metrics)
         people = PeopleBudget(settings.quota.people_per_day, metrics)
         probes = ProbeReader(vision, settings.searcher, settings.limits, quotas)
         servicer = SearcherServicer(
-            Search(database, reader, probes, vision.pack, galleries, tell, people, metrics),
+            Search(database, reads, reader, probes, vision.pack, galleries, tell, people, metrics),
             Compare(database, reader, probes, vision.pack),
             probes,
             quotas,

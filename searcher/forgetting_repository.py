@@ -4,22 +4,25 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from common.db.pool import Database
+from common.db.replica import Signs
 from common.db.sql import load_queries
 
 SQL = load_queries("searcher")
 
 
 class ForgettingRepository:
-    """Speaks for the Searcher `searcher_id`."""
+    """Speaks for the Searcher `searcher_id`, and keeps its `signs` of life."""
 
-    def __init__(self, database: Database, searcher_id: UUID) -> None:
+    def __init__(self, database: Database, searcher_id: UUID, signs: Signs) -> None:
         self._database = database
         self._searcher_id = searcher_id
+        self._signs = signs
 
     async def report(self) -> None:
         """Say that this Searcher is there."""
         async with self._database.transaction() as connection:
-            await connection.execute(SQL["report_searcher"], self._searcher_id)
+            row = await connection.fetchrow(SQL["report_searcher"], self._searcher_id)
+        self._signs.add(row["server"], row["sign"])
 
     async def to_confirm(self) -> list[tuple[UUID, int]]:
         """Erasures that this Searcher has not confirmed, each with its event's key."""

@@ -82,14 +82,14 @@ class Galleries:
             return None
         return gallery.event
 
+    def holds(self, event: Event) -> bool:
+        """Whether the gallery of this very event is here, at whatever version."""
+        gallery = self._galleries.get(event.name.key)
+        return gallery is not None and gallery.uid == event.uid
+
     def behind(self, event: Event) -> bool:
         """Whether the gallery of this very event must be brought up to date first."""
-        gallery = self._galleries.get(event.name.key)
-        return (
-            gallery is not None
-            and gallery.uid == event.uid
-            and gallery.event.version < event.version
-        )
+        return self.holds(event) and self._galleries[event.name.key].event.version < event.version
 
     def changed(self, gallery: HotGallery) -> None:
         """Make room after a gallery has grown; it goes itself when it is worn or too large."""

@@ -10,9 +10,10 @@ SELECT event_id, uid FROM event
  WHERE event_id = ANY ($1::bigint[]) AND (expire_time IS NULL OR expire_time > now());
 
 -- report_searcher --
--- $1 searcher_id. That it is there.
+-- $1 searcher_id. That it is there; this sign of life, and the server that has it, by when it was started.
 INSERT INTO searcher (searcher_id) VALUES ($1)
-ON CONFLICT (searcher_id) DO UPDATE SET heartbeat = clock_timestamp();
+ON CONFLICT (searcher_id) DO UPDATE SET heartbeat = clock_timestamp()
+RETURNING heartbeat AS sign, pg_postmaster_start_time() AS server;
 
 -- erasures_to_confirm --
 -- $1 searcher_id. Erasures that it may hold something of.

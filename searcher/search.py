@@ -12,6 +12,7 @@ from common.audit.note import count
 from common.candidate import Candidate, Position
 from common.db.events import EventReader
 from common.db.pool import Connection, Database, SnapshotNeeded
+from common.db.replica import Reads
 from common.errors import FaceNotFound, InvalidArgument, PackMismatch
 from common.event import Event
 from common.metrics import Metrics
@@ -80,10 +81,13 @@ class Search:
     """The use case."""
 
     def __init__(
-        self, database: Database, reader: EventReader, probes: ProbeReader, pack: Pack,
-        galleries: Galleries, tell: Teller, people: PeopleBudget, metrics: Metrics,
+        self, database: Database, reads: Reads, reader: EventReader, probes: ProbeReader,
+        pack: Pack, galleries: Galleries, tell: Teller, people: PeopleBudget, metrics: Metrics,
     ) -> None:  # fmt: skip
+        """`reads`: for what memory does not answer."""
         self._database = database
+        self._reads = reads
+        self._reads_elsewhere = reads is not database
         self._reader = reader
         self._probes = probes
         self._pack = pack
@@ -112,7 +116,7 @@ class Search:
             async with self._database.statements(query.event) as connection:
                 answer = await work(connection, in_snapshot=False)
         except (SnapshotNeeded, *_BY_WHAT_WAS_KNOWN):
-            answer = await self._database.read(work, query.event)
+            answer = await self._reads.read(work, query.event)
         usable = sum(reading.embedding is not None for reading in answer.probes)
         count(probes=len(answer.probes), usable=usable, matches=answer.total)
         # The answer goes first: its caller waits, the metrics do not.
@@ -133,6 +137,9 @@ class Search:
             event = await self._reader.get(connection, query.event)
         if query.after is not None and query.after.uid != event.uid:
             raise InvalidArgument("page_token", "belongs to an event of this name that was deleted")
+        needs_memory = self._reads_elsewhere and not in_snapshot
+        if needs_memory and not self._galleries.holds(event):
+            raise SnapshotNeeded
         gallery = Gallery(connection, event, self._galleries, self._tell, in_snapshot=in_snapshot)
         readings = [
             images[i] if i in images else await _resolve(gallery, event, i, probe)

@@ -9,6 +9,7 @@ import asyncpg
 from common.db.events import EventReader
 from common.db.faces import EventFaces
 from common.db.pool import Database
+from common.db.replica import Reads
 from common.db.sql import load_queries
 from common.event import Event
 from common.template_rows import TemplateRows
@@ -20,8 +21,10 @@ SQL = load_queries("searcher")
 class TemplateRepository:
     """Reads templates for galleries."""
 
-    def __init__(self, database: Database, reader: EventReader) -> None:
+    def __init__(self, database: Database, reads: Reads, reader: EventReader) -> None:
+        """`reads`: for what may be much."""
         self._database = database
+        self._reads = reads
         self._reader = reader
 
     async def read(self, event: Event, executor: Executor) -> HotGallery:
@@ -37,7 +40,7 @@ class TemplateRepository:
                 raise
             return gallery
 
-        return await self._database.read(work, event.name)
+        return await self._reads.read(work, event.name)
 
     async def changes(self, before: Event) -> Changes | None:
         """What happened to an event since it was as `before`; None where that is no longer known.

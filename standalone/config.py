@@ -17,7 +17,7 @@ from indexer.config import IndexerSettings
 from searcher.config import SearcherSettings
 
 PREFIX = "FACEPASS_"
-_SECRET = ("dsn", "migration_dsn")
+_SECRET = ("dsn", "migration_dsn", "replica_dsn")
 _FILE = "_file"
 """Ends the name of the setting that names a secret's file."""
 _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from common.db.hosts import Hosts
 from common.db.migrate import pending_migrations
 from common.db.sql import load_queries
 from common.db.wall import Wall, examine_wall
@@ -48,13 +49,17 @@ class DatabaseFacts:
     """Settings by which a crash would lose what was acknowledged."""
 
 
-async def examine_database(dsn: str, template_keys: Set[str] = frozenset()) -> DatabaseFacts:
-    """Look at a database, changing nothing. Raises SetupError where it cannot be reached.
+async def examine_database(
+    dsn: str, template_keys: Set[str] = frozenset(), *, replica: bool = False
+) -> DatabaseFacts:
+    """Look at a database, or a replica of it, changing nothing. Raises SetupError where it cannot
+    be reached.
 
     template_keys: ids of the keys that there are.
     """
     try:
-        connection = await asyncpg.connect(dsn, timeout=_CONNECT_TIMEOUT_S)
+        hosts = Hosts(dsn, replicas=replica)
+        connection = await hosts.connect(timeout=_CONNECT_TIMEOUT_S)
         try:
             return await _examine(connection, template_keys)
         finally:

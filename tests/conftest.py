@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlencode, urlsplit, urlunsplit
 from uuid import uuid4
 
 import grpc
@@ -20,6 +21,7 @@ import pytest
 from facepass.v1.events_pb2_grpc import EventsStub
 from facepass.v1.indexer_pb2_grpc import IndexerStub
 from facepass.v1.searcher_pb2_grpc import SearcherStub
+from given_postgres import GivenPostgres
 from pydantic import SecretStr
 
 import indexer.app
@@ -77,7 +79,11 @@ def _material(variable: str, name: str) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
-    """One embedded Postgres for the session, with a migrated template database."""
+    """One embedded Postgres for the session, or the one of FACEPASS_TEST_DSN."""
+    if given := os.environ.get("FACEPASS_TEST_DSN"):
+        with GivenPostgres(given) as server:
+            yield server
+        return
     folder = Path(tempfile.mkdtemp(prefix="facepass-session-"))
     folder.chmod(0o711)
     try:
@@ -103,10 +109,13 @@ class TestDatabase:
     name: str
     owner_dsn: str
     server_dsn: str
+    replica_dsn: str = ""
 
     @property
     def settings(self) -> DatabaseSettings:
-        return DatabaseSettings(dsn=SecretStr(self.server_dsn), pool_size=5)
+        return DatabaseSettings(
+            dsn=SecretStr(self.server_dsn), replica_dsn=SecretStr(self.replica_dsn), pool_size=5
+        )
 
 
 @pytest.fixture
@@ -114,8 +123,21 @@ def database(postgres: EmbeddedPostgres, template: str) -> Iterator[TestDatabase
     """A private clone of the migrated database: cheap, and no test sees another's rows."""
     name = f"t_{uuid4().hex[:12]}"
     postgres.create_database(name, template=template)
-    yield TestDatabase(name, postgres.dsn(Role.OWNER, name), postgres.dsn(Role.SERVER, name))
+    owner, server = postgres.dsn(Role.OWNER, name), postgres.dsn(Role.SERVER, name)
+    yield TestDatabase(name, owner, server, _replica(server))
     postgres.drop_database(name)
+
+
+def _replica(server_dsn: str) -> str:
+    """The same database on the standby of FACEPASS_TEST_REPLICA (`host:port`, or the folder of its
+    socket), for Searchers; empty without one."""
+    where = os.environ.get("FACEPASS_TEST_REPLICA")
+    if not where:
+        return ""
+    parts = urlsplit(server_dsn)
+    host, query = ("", urlencode({"host": where})) if where.startswith("/") else (where, "")
+    login = parts.netloc.rpartition("@")[0]
+    return urlunsplit(parts._replace(netloc=f"{login}@{host}", query=query))
 
 
 @pytest.fixture(scope="session")

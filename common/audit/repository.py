@@ -8,6 +8,7 @@ import asyncpg
 
 from common.audit.line import Line
 from common.audit.selection import Selection
+from common.db.hosts import connect
 from common.db.pool import Database
 from common.db.sql import load_queries
 from common.errors import SetupError
@@ -55,7 +56,7 @@ class AuditTable:
 async def audit_table(dsn: str) -> AsyncIterator[AuditTable]:
     """Raises SetupError where the database cannot be used, or not by this role."""
     try:
-        connection = await asyncpg.connect(dsn)
+        connection = await connect(dsn)
         try:
             yield AuditTable(connection)
         finally:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import asyncpg
 
+from common.db.hosts import connect
 from common.errors import SetupError
 
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
@@ -68,7 +69,7 @@ async def migrate(dsn: str, folder: Path | None = None) -> list[str]:
     """
     migrations = read_migrations(folder or migrations_dir())
     try:
-        connection = await asyncpg.connect(dsn, timeout=_CONNECT_S)
+        connection = await connect(dsn, timeout=_CONNECT_S)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise SetupError(f"cannot connect to migrate: {type(error).__name__}: {error}") from error
     try:

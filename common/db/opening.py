@@ -12,15 +12,20 @@ import asyncpg
 
 from common.config import DatabaseSettings
 from common.db.codec import register_codecs
+from common.db.hosts import Hosts
 from common.db.migrate import migrate, pending_migrations
 from common.db.pool import Database
+from common.db.sql import load_queries
 from common.db.wall import examine_wall
 from common.errors import DatabaseUnavailable, SetupError
 
 log = logging.getLogger(__name__)
+SQL = load_queries("common.db")
 T = TypeVar("T")
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 3.0
 _CLOSE_S = 5.0
+_REPLICA_S = 1.0
+"""Longest wait for a connection to a replica: the primary is there too."""
 _SESSION = {
     "application_name": "facepass",
     "jit": "off",
@@ -59,24 +64,73 @@ async def open_database(
         await register_codecs(connection)
         connections.add(connection)
 
-    pool = await asyncpg.create_pool(
-        settings.dsn.get_secret_value(),
-        min_size=0,
-        max_size=settings.pool_size,
-        init=prepare,
-        reset=_nothing_to_reset,
-        timeout=settings.acquire_timeout_s,
-        command_timeout=settings.statement_timeout_s,
-        server_settings=_SESSION
-        | {"statement_timeout": str(int(settings.statement_timeout_s * 1000))},
-    )
-    try:
+        database.met(await connection.fetchval(SQL["server"]))
+
+    hosts = Hosts(settings.dsn.get_secret_value())
+    pool = _pool(hosts, settings, prepare, settings.acquire_timeout_s)
+    database = Database(pool, settings.acquire_timeout_s, connections)
+    async with _open(pool):
         await _require_usable(pool, settings, patient=patient)
-        database = Database(pool, settings.acquire_timeout_s, connections)
         try:
             yield database
         finally:
             await database.close()
+
+
+@asynccontextmanager
+async def open_replica(settings: DatabaseSettings) -> AsyncIterator[Database]:
+    """The way to the replicas for as long as the context lasts, whether or not any is there.
+
+    Raises SetupError where the one that is there does not hold events apart for this role. One that
+    does not, once it comes, is as good as away.
+    """
+    connections: WeakSet[asyncpg.Connection] = WeakSet()
+
+    async def prepare(connection: asyncpg.Connection) -> None:
+        (await examine_wall(connection)).require()
+        await register_codecs(connection)
+        connections.add(connection)
+
+    hosts = Hosts(settings.replica_dsn.get_secret_value(), replicas=True)
+    pool = _pool(hosts, settings, prepare, _REPLICA_S)
+    database = Database(pool, _REPLICA_S, connections)
+    async with _open(pool):
+        try:
+            async with database.statements() as connection:
+                await connection.fetchval(SQL["sign_of_life"])
+        except (DatabaseUnavailable, asyncpg.PostgresError) as error:
+            extra = {"action": "replica_away"}
+            log.warning("no replica can be read: %s", _words(error), extra=extra)
+        try:
+            yield database
+        finally:
+            await database.close()
+
+
+def _pool(
+    hosts: Hosts,
+    settings: DatabaseSettings,
+    prepare: Callable[[asyncpg.Connection], Awaitable[None]],
+    timeout_s: float,
+) -> asyncpg.Pool:
+    return asyncpg.create_pool(
+        connect=hosts.connect,
+        min_size=0,
+        max_size=settings.pool_size,
+        init=prepare,
+        reset=_nothing_to_reset,
+        timeout=timeout_s,
+        command_timeout=settings.statement_timeout_s,
+        server_settings=_SESSION
+        | {"statement_timeout": str(int(settings.statement_timeout_s * 1000))},
+    )
+
+
+@asynccontextmanager
+async def _open(pool: asyncpg.Pool) -> AsyncIterator[None]:
+    await pool
+    try:
+        yield
     finally:
         await _close(pool)
 

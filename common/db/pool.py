@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from time import perf_counter
 from typing import TypeAlias, TypeVar
 
@@ -15,7 +16,7 @@ from common.names import EventName
 Connection: TypeAlias = asyncpg.Connection
 T = TypeVar("T")
 # An event's own relation was replaced between the look at the event's row and the look into it.
-_REPLACED = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
+REPLACED = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
 _ATTEMPTS = 5
 _EVENT = "facepass.event_id"
 """The setting that the policies of the wall compare with."""
@@ -32,6 +33,7 @@ _AWAY = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.InvalidCatalogNameError,
+    asyncpg.ReadOnlySQLTransactionError,
     OSError,
 )
 
@@ -85,6 +87,16 @@ class Database:
         self._waiting = 0
         self.waited: Callable[[float], object] = lambda _: None
         """Told of each wait for a connection, in seconds."""
+        self._servers: set[datetime] = set()
+        self.replaced: Callable[[], object] = lambda: None
+        """Told that another server answers now, before anybody reads what it holds: the last of
+        what the one before held may be gone."""
+
+    def met(self, server: datetime) -> None:
+        """A connection was opened to the server that was started then."""
+        if self._servers and server not in self._servers:
+            self.replaced()
+        self._servers.add(server)
 
     @property
     def load(self) -> PoolLoad:
@@ -114,11 +126,12 @@ class Database:
                 if kept.sees != _seen(event):
                     await connection.execute(f"SET {_EVENT} = '{_seen(event)}'")
                 yield connection
-            except BaseException:
+            except BaseException as error:
+                _discard_if_demoted(connection, error)
                 await self._release(connection)
                 raise
             await self._put_back(_Kept(connection, _seen(event)))
-        except _REPLACED as error:
+        except REPLACED as error:
             raise SnapshotNeeded from error
         except _AWAY as error:
             raise _ours(error) from error
@@ -178,7 +191,7 @@ class Database:
             try:
                 async with self.snapshot(event) as connection:
                     return await work(connection)
-            except _REPLACED:
+            except REPLACED:
                 if attempt == _ATTEMPTS - 1:
                     raise
         raise AssertionError
@@ -207,7 +220,8 @@ class Database:
                 await _begin(connection, f"ISOLATION LEVEL {isolation} {access}", _seen(event))
                 try:
                     yield connection
-                except BaseException:
+                except BaseException as error:
+                    _discard_if_demoted(connection, error)
                     await _roll_back(connection)
                     raise
                 await _commit(connection, readonly=readonly)
@@ -226,6 +240,9 @@ async def _begin(connection: asyncpg.Connection, how: str, seen: str) -> None:
     try:
         # Both in one message, so that it takes no longer than BEGIN.
         await connection.execute(f"BEGIN {how}; SET LOCAL {_EVENT} = '{seen}'")
+    except asyncpg.FeatureNotSupportedError as error:
+        _discard(connection)
+        raise asyncpg.ReadOnlySQLTransactionError("a standby begins no such transaction") from error
     except BaseException:
         _discard(connection)
         raise
@@ -252,6 +269,12 @@ async def _commit(connection: asyncpg.Connection, *, readonly: bool) -> None:
         raise CommitUnknown(
             "the database did not say whether it stored this; send it again"
         ) from error
+
+
+def _discard_if_demoted(connection: asyncpg.Connection, error: BaseException) -> None:
+    """A server that takes no writes any more is not asked again by this connection."""
+    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+        _discard(connection)
 
 
 def _discard(connection: asyncpg.Connection) -> None:

@@ -42,6 +42,16 @@ SELECT e.uid, e.version, e.revision, e.relation, e.relation_mark, e.photos_index
   FROM event e
  WHERE e.event_id = $1 AND (e.expire_time IS NULL OR e.expire_time > now());
 
+-- shown --
+-- $1 event_id, $2 searcher_id. What this server shows of an event; the server, by when it was started; the last sign of
+-- life of that Searcher. No row where there is no event.
+SELECT e.uid, e.version, e.revision, e.relation, e.relation_mark,
+       (SELECT coalesce(sum(i.pending), 0)::int FROM ingest i
+         WHERE i.event_id = $1 AND i.heartbeat > now() - interval '15 seconds') AS photos_pending,
+       pg_postmaster_start_time() AS server, (SELECT s.heartbeat FROM searcher s WHERE s.searcher_id = $2) AS sign
+  FROM event e
+ WHERE e.event_id = $1 AND (e.expire_time IS NULL OR e.expire_time > now());
+
 -- photos_by_no --
 -- $1 event_id, $2 photo numbers. Each with the event as in `standing`, which has a row of its own where there is no
 -- photo.
@@ -146,6 +156,10 @@ SELECT remove_faces($1, $2, $3, $4);
 -- sign_of_life --
 -- No parameters.
 SELECT 1;
+
+-- server --
+-- No parameters. Which server this is: when it was started.
+SELECT pg_postmaster_start_time();
 
 -- wall --
 -- No parameters; facepass.event_id must not be set. What this role could see of all events: roles that it may become

@@ -9,6 +9,7 @@ from time import monotonic
 import asyncpg
 
 from common.config import DatabaseSettings
+from common.db.hosts import Hosts
 from common.db.pool import Database
 from common.db.sql import load_queries
 from common.db.wall import examine_wall
@@ -34,7 +35,7 @@ class DatabaseWatch:
         tell: Callable[[bool], Awaitable[None]],
         metrics: Metrics,
     ) -> None:
-        self._dsn = settings.dsn.get_secret_value()
+        self._hosts = Hosts(settings.dsn.get_secret_value())
         self._database = database
         self._tell = tell
         self._metrics = metrics
@@ -77,8 +78,8 @@ class DatabaseWatch:
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 if self._connection is None:
-                    self._connection = await asyncpg.connect(
-                        self._dsn, server_settings={"application_name": "facepass-watch"}
+                    self._connection = await self._hosts.connect(
+                        timeout=_PATIENCE_S, server_settings={"application_name": "facepass-watch"}
                     )
                 await self._connection.fetchval(SQL["sign_of_life"])
                 if monotonic() >= self._wall_s:

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from common.config import TemplateSettings
 from common.errors import SetupError
+from common.templates.keys import TemplateKeys
 from indexer.config import IndexerSettings
 from indexer.erasure.journal import Entry, ErasureJournal
 from standalone.backup.archiving import Archiving, archiving
@@ -17,7 +19,7 @@ from standalone.backup.base_backup import RECORD, BaseBackup
 from standalone.backup.making import make_backup
 from standalone.backup.restoring import reapply, restore
 from standalone.config import read_settings
-from standalone.data_dir import DataDir
+from standalone.data_dir import DataDir, write_private
 from standalone.embedded import EmbeddedPostgres
 from standalone.moment import moment
 
@@ -59,6 +61,9 @@ def add_restore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--until", type=_until, metavar="TIME", help="`latest` (the default), or when"
     )
+    parser.add_argument(
+        "--template-keys", type=Path, metavar="FILE", help="template_keys of the lost data folder"
+    )
 
 
 def add_verify(parser: argparse.ArgumentParser) -> None:
@@ -91,6 +96,8 @@ def _backup(options: argparse.Namespace) -> int:
     if sys.stderr.isatty():
         print(file=sys.stderr)
     print(f"{made.folder}  {_megabytes(made.record.size_bytes)}, checked")
+    if data.template_keys.exists():
+        _say(f"Without {data.template_keys} it cannot be searched: keep a copy elsewhere.")
     return 0
 
 
@@ -118,12 +125,24 @@ def _show(done: int, of: int) -> None:
 
 
 def _restore(options: argparse.Namespace) -> int:
+    keys = _keys(options.template_keys)
     restored = restore(options.source, options.to, options.until, _say)
+    if keys:
+        write_private(DataDir.at(options.to).template_keys, keys)
     if restored.last_change:
         print(f"The last change in it is of {restored.last_change}.")
     _tell(restored.erased)
+    if not keys:
+        print(f"Before the start, put template_keys of the lost data folder into {options.to}.")
     print(f"Restored. Start it with: facepass-server standalone --data-dir {options.to}")
     return 0
+
+
+def _keys(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    TemplateKeys.of(TemplateSettings(key_file=str(path)))
+    return path.expanduser().read_text("ascii")
 
 
 def _reapply(options: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Set
+from dataclasses import replace
 from pathlib import Path
 
 from common.config import DatabaseSettings
@@ -10,7 +11,7 @@ from common.errors import SetupError
 from standalone.backup.archiving import Archiving
 from standalone.binaries import Binaries
 from standalone.data_dir import PASSWORDS_FILE, DataDir
-from standalone.doctor.finding import Finding, fail, ok, warn
+from standalone.doctor.finding import Finding, Level, fail, ok, warn
 from standalone.doctor.templates import check_events
 from standalone.embedded import EmbeddedPostgres
 from standalone.repository import DatabaseFacts, examine_database
@@ -35,6 +36,26 @@ def check_given(
         )
         return
     yield from judge(facts)
+    if settings.replica_dsn.get_secret_value():
+        yield from _check_replica(settings, template_keys)
+
+
+def _check_replica(settings: DatabaseSettings, template_keys: Set[str]) -> Iterator[Finding]:
+    """The first of FACEPASS_DATABASE__REPLICA_DSN that answers."""
+    try:
+        dsn = settings.replica_dsn.get_secret_value()
+        facts = asyncio.run(examine_database(dsn, template_keys, replica=True))
+    except SetupError as error:
+        yield warn(
+            "replica",
+            f"cannot connect: {error.message}",
+            "check FACEPASS_DATABASE__REPLICA_DSN; until then searches read on the primary",
+        )
+        return
+    wrong = [each for each in judge(facts) if each.level is not Level.OK]
+    yield from (replace(each, subject="replica") for each in wrong)
+    if not wrong:
+        yield ok("replica", f"version {facts.version}, can be read")
 
 
 def check_embedded(

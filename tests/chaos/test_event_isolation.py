@@ -54,7 +54,10 @@ async def ask(
     quotas = open_quotas(QuotaSettings(), world.database, metrics)
     probes = ProbeReader(world._vision, SearcherServerSettings(), ImageLimits(), quotas)
     galleries, people = world.hot if hot else world.cold, PeopleBudget(0, metrics)
-    search = Search(world.database, world.reader, probes, PACK, galleries, tell, people, metrics)
+    database = world.database
+    search = Search(
+        database, database, world.reader, probes, PACK, galleries, tell, people, metrics
+    )
     asked = EmbeddingProbe(EMBEDDINGS[probe], PACK.key)
     return await search.search(Query(event, [asked], Cut(1e-6), True, exact, None, 1000))
 

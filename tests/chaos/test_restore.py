@@ -72,6 +72,11 @@ def as_of(journal: Path, lines: int, to: Path) -> Path:
     return to
 
 
+async def restored(lost: BackedUp, to: Path, *more: object) -> int:
+    keys = ("--template-keys", lost.template_keys)
+    return await command("restore", lost.backups, "--to", to, *keys, *more)
+
+
 async def command(*arguments: object) -> int:
     return await asyncio.to_thread(run, [str(each) for each in arguments])
 
@@ -119,7 +124,7 @@ async def lost_again(lost: BackedUp, data: Path, journal: Path, seed: int) -> Au
         await asyncio.to_thread(lost.lose, standalone.kill)
     finally:
         lost.server.end()
-    assert await command("restore", lost.backups, "--to", data) == 0
+    assert await restored(lost, data) == 0
     server = lost.on(data, {"BACKUP__FOLDER": ""})
     try:
         await server.start().ready()
@@ -208,7 +213,7 @@ async def test_the_disk_is_lost(
         flips = await flips_found(lost, choice, 30 if long else 1, capsys)
         to_time = folder / "point"
         until = point.isoformat()
-        assert await command("restore", lost.backups, "--to", to_time, "--until", until) == 0
+        assert await restored(lost, to_time, "--until", until) == 0
         told = as_of(journal.path, lines, folder / "told.jsonl")
         deleted = len(told.read_text().splitlines()) - lines
         again = f"{erasures + 1 + deleted // 2} erasures were missing and were made again"
@@ -216,7 +221,7 @@ async def test_the_disk_is_lost(
         audits = [await assert_restored(lost, to_time, told, expected, shots)]
         if long:
             latest = folder / "latest"
-            assert await command("restore", lost.backups, "--to", latest) == 0
+            assert await restored(lost, latest) == 0
             audits.append(await assert_restored(lost, latest, journal.path, expected, shots))
             audits.append(await lost_again(lost, latest, journal.path, seed))
     figure(

@@ -90,6 +90,18 @@ def test_roles_above_the_wall(
     assert role.value in found.text and "5 rows" in found.text
 
 
+def test_a_replica_is_looked_at_too(postgres: EmbeddedPostgres, healthy: DatabaseSettings) -> None:
+    away = "postgresql://facepass_server:hush@127.0.0.1:1/facepass"
+    found = [
+        [each for each in database.check_given(settings) if each.subject == "replica"]
+        for dsn in (postgres.dsn(Role.SERVER, DATABASE), postgres.dsn(Role.OWNER, DATABASE), away)
+        for settings in [healthy.model_copy(update={"replica_dsn": SecretStr(dsn)})]
+    ]
+    levels = [[each.level for each in some] for some in found]
+    assert levels == [[Level.OK], [Level.FAIL], [Level.WARN]]
+    assert "hush" not in str(found)
+
+
 def test_old_versions_and_unsafe_settings(healthy: DatabaseSettings) -> None:
     facts = asyncio.run(examine_database(healthy.dsn.get_secret_value()))
     old = replace(

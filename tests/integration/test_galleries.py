@@ -240,7 +240,7 @@ async def test_deleted_and_expired_events_leave_the_memory(database: Any, server
         await put(servers, name.event, "photo", [ANNA], 1)
     async with open_database(database.settings) as pool:
         reader, metrics = EventReader(PackRegistry()), Metrics()
-        repository = TemplateRepository(pool, reader)
+        repository = TemplateRepository(pool, pool, reader)
         galleries = Galleries(repository, GallerySettings(), metrics)
         async with galleries.running():
             for name in names:

@@ -32,6 +32,7 @@ class BackedUp:
             name.removeprefix("FACEPASS_"): value for name, value in variables.items()
         }
         self.server = self.on(self.data)
+        self.template_keys = self.folder / "template_keys"
 
     def on(self, data: Path, variables: dict[str, str] | None = None) -> ServerProcess:
         """A standalone on some data folder."""
@@ -64,7 +65,8 @@ class BackedUp:
         return [current] if current is not None else []
 
     def lose(self, kill: Callable[[], object]) -> None:
-        """Kill everything at once, and remove the data."""
+        """Kill everything at once, and remove the data. The templates' keys are kept elsewhere."""
         kill()
+        shutil.copy(self.data / "template_keys", self.template_keys)
         PostgresFamily(self.data).strike(Fault.GROUP, random.Random())
         shutil.rmtree(self.data)

@@ -127,7 +127,7 @@ class World:
         self.sources: set[Source] = set()
 
     def _galleries(self, memory_bytes: int) -> Galleries:
-        repository = TemplateRepository(self.database, self.reader)
+        repository = TemplateRepository(self.database, self.database, self.reader)
         return Galleries(repository, GallerySettings(memory_bytes=memory_bytes), Metrics())
 
     async def begin_build(
@@ -175,7 +175,10 @@ class World:
         people = PeopleBudget(0, metrics)
         probes = ProbeReader(self._vision, SearcherServerSettings(), ImageLimits(), quotas)
         galleries = self.hot if hot else self.cold
-        search = Search(self.database, self.reader, probes, PACK, galleries, tell, people, metrics)
+        database = self.database
+        search = Search(
+            database, database, self.reader, probes, PACK, galleries, tell, people, metrics
+        )
         found: list[Expected] = []
         after: After | None = None
         while True:
