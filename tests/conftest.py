@@ -208,6 +208,12 @@ async def servers(database: TestDatabase, vision: WorkerPool) -> AsyncIterator[S
         yield running
 
 
+@pytest.fixture(scope="session")
+def templates() -> TemplateSettings:
+    """Where the keys of the tests' servers are, for others on the same database."""
+    return TEMPLATES
+
+
 @pytest.fixture
 def serving() -> object:
     """`serve`, for tests that choose settings or the engine."""

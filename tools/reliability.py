@@ -18,7 +18,7 @@ def main(figures: Path) -> None:
     """Put the newest figure of each fault into its page's table."""
     newest = {each["fault"]: each for each in map(json.loads, figures.read_text().splitlines())}
     for page in sorted({each["page"] for each in newest.values()}):
-        rows = [_row(each) for each in newest.values() if each["page"] == page]
+        rows = [_row(newest[fault]) for fault in sorted(newest) if newest[fault]["page"] == page]
         _write(DOCS / f"{page}.md", rows)
 
 

@@ -3,6 +3,7 @@
 import logging
 import random
 from collections.abc import Sequence
+from statistics import fmean
 
 from common.db.faces import MAX_EF_SEARCH
 from common.event import Event
@@ -71,8 +72,8 @@ class RecallWatch:
     async def _recall(self, event: Event, probes: Sequence[Probe], ef_search: int) -> float | None:
         looks = [await self._repository.look(event, probe, ef_search) for probe in probes]
         self._metrics.index_under_returns.inc(sum(look.under_returned for look in looks))
-        wanted = sum(look.wanted for look in looks)
-        return sum(look.found for look in looks) / wanted if wanted else None
+        # Faces were drawn, so people of many came more often: each counts by one.
+        return fmean(look.found / look.wanted for look in looks) if looks else None
 
 
 def in_vain(tried: Sequence[Measured]) -> bool:

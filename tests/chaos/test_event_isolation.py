@@ -251,6 +251,7 @@ def same_distribution(one: Sequence[float], other: Sequence[float]) -> float:
     return float(np.clip(2 * np.sum((-1.0) ** (k - 1) * np.exp(-2 * (k * apart) ** 2)), 0, 1))
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(900)
 async def test_neighbours_neither_thin_nor_slow_an_event(
     postgres: Any, template: str, vision: Any, long: bool, figure: Callable[..., None]

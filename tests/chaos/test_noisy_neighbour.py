@@ -46,6 +46,7 @@ def percentile(tallies: list[Tally], share: float) -> float:
     return values[min(len(values) - 1, int(share * len(values)))]
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 async def test_a_noisy_neighbour(answering: Any, tmp_path: Path, long: bool, figure: Any) -> None:
     seconds, rounds = (20.0, 3) if long else (4.0, 1)

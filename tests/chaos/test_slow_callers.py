@@ -106,6 +106,7 @@ def held() -> tuple[int, int, float]:
     return me.num_fds(), len(asyncio.all_tasks()), me.memory_info().rss / 1024**2
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 async def test_slow_callers_are_not_noticed(
     servers: Any, tmp_path: Path, long: bool, figure: Any

@@ -261,10 +261,12 @@ async def test_deleted_and_expired_events_leave_the_memory(database: Any, server
 
 
 async def test_several_searchers_are_equally_fresh(
-    database: Any, vision: Any, servers: Any
+    database: Any, vision: Any, servers: Any, templates: Any
 ) -> None:
     """Each has its own memory; what one server acknowledged, all know at once."""
-    settings = with_memory(10**8).model_copy(update={"database": database.settings})
+    settings = with_memory(10**8).model_copy(
+        update={"database": database.settings, "templates": templates}
+    )
     async with (
         searcher.app.running(settings, vision) as second,
         grpc.aio.insecure_channel(f"127.0.0.1:{second.port}") as channel,

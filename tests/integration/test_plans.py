@@ -63,6 +63,7 @@ QUERIES: dict[str, dict[str, list[Any]]] = {
     "common.db": {
         "event_by_id": [EVENT],
         "standing": [EVENT],
+        "shown": [EVENT, ID],
         "photos_by_no": [EVENT, [1, 2, 3]],
         "tombstones": [EVENT, 29],
     },

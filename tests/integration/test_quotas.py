@@ -222,7 +222,7 @@ async def test_a_people_finder_is_stopped(quoted: Any, tmp_path: Path) -> None:
                     await client.search("gala", fake_photo([3]))
             assert refused.value.reason == "QUOTA_EXCEEDED"
             assert (refused.value.retry_after_s or 0) > 80_000
-        lines = await until(lambda: in_file(tmp_path / "audit.jsonl"), 12)
+        lines = await until(lambda: in_file(tmp_path / "audit.jsonl"), 11)
     over = [line for line in lines if line["limit"] == "people"]
     assert len(over) == 3 and {line["decision"] for line in over} == {"refused"}
 

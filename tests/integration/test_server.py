@@ -128,12 +128,12 @@ async def test_a_lost_database_is_unavailable_until_it_is_back(
     servers: Any, database: Any, postgres: Any
 ) -> None:
     request = events_pb2.CreateEventRequest(event_id="gala")
-    postgres.drop_database(database.name)
+    await asyncio.to_thread(postgres.drop_database, database.name)
     with pytest.raises(grpc.aio.AioRpcError) as away:
         await servers.events.CreateEvent(request)
     assert away.value.code() is grpc.StatusCode.UNAVAILABLE
     assert database.name not in (away.value.details() or "")
-    postgres.create_database(database.name, template="facepass_template")
+    await asyncio.to_thread(postgres.create_database, database.name, template="facepass_template")
     for _ in range(20):
         try:
             await servers.events.CreateEvent(request)
