@@ -1,6 +1,9 @@
 """Migrations: numbered plain SQL files, each run once, frozen once released.
 
 A row of `migration` keeps each file's name and SHA-256, so that an edited released file is noticed.
+Files add what the next release needs; what the last one needs is taken away a release later, by a
+file called `NNNN_contract_words.sql`. So servers may serve a database that is newer than they are,
+up to such a file.
 An advisory lock keeps two runners from working at once.
 """
 
@@ -15,6 +18,7 @@ from common.db.hosts import connect
 from common.errors import SetupError
 
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+_TAKES_AWAY = re.compile(r"\d{4}_contract_")
 _LOCK = 0x0FACE9A55
 _CONNECT_S = 15.0
 _LOCK_S = 300.0
@@ -85,9 +89,13 @@ async def migrate(dsn: str, folder: Path | None = None) -> list[str]:
 async def pending_migrations(
     connection: asyncpg.Connection, folder: Path | None = None
 ) -> list[str]:
-    """Names of the files that this database still lacks. Raises SetupError as `migrate` does."""
+    """Names of the files that this database still lacks. Raises SetupError when it is too new to
+    be served by this release, and for edited files."""
     migrations = read_migrations(folder or migrations_dir())
     applied = await _applied(connection)
+    later = {n: row for n, row in applied.items() if n > len(migrations)}
+    if not any(_TAKES_AWAY.match(name) for name, _ in later.values()):
+        applied = {n: row for n, row in applied.items() if n not in later}
     _check(applied, migrations)
     return [m.name for m in migrations if m.number not in applied]
 

@@ -16,7 +16,12 @@ from common.names import EventName
 Connection: TypeAlias = asyncpg.Connection
 T = TypeVar("T")
 # An event's own relation was replaced between the look at the event's row and the look into it.
-REPLACED = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
+REPLACED = (
+    asyncpg.UndefinedTableError,
+    asyncpg.InvalidSchemaNameError,
+    # A migration of the next release came; the driver prepares its statements anew.
+    asyncpg.InvalidCachedStatementError,
+)
 _ATTEMPTS = 5
 _EVENT = "facepass.event_id"
 """The setting that the policies of the wall compare with."""
@@ -228,6 +233,10 @@ class Database:
             finally:
                 await self._release(connection)
         except _AWAY as error:
+            raise _ours(error) from error
+        except asyncpg.InvalidCachedStatementError as error:
+            if readonly:
+                raise
             raise _ours(error) from error
 
 

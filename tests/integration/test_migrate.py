@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from common.config import DatabaseSettings
-from common.db.migrate import migrate, migrations_dir, read_migrations
+from common.db.migrate import migrate, migrations_dir, pending_migrations, read_migrations
 from common.db.opening import open_database
 from common.errors import SetupError
 from standalone.embedded import EmbeddedPostgres, Role
@@ -69,6 +69,26 @@ async def test_a_newer_database_is_refused(empty: str, folder: Path) -> None:
     (folder / "0002_two.sql").unlink()
     with pytest.raises(SetupError, match=r"0002_two\.sql, which this release does not know"):
         await migrate(empty, folder)
+
+
+@pytest.mark.parametrize(
+    ("later", "served"), [("0003_more.sql", True), ("0003_contract_less.sql", False)]
+)
+async def test_a_newer_database_is_served_until_something_is_taken_away(
+    empty: str, folder: Path, later: str, served: bool
+) -> None:
+    (folder / later).write_text("CREATE TABLE three (a int);")
+    await migrate(empty, folder)
+    (folder / later).unlink()
+    connection = await asyncpg.connect(empty)
+    try:
+        if served:
+            assert await pending_migrations(connection, folder) == []
+        else:
+            with pytest.raises(SetupError, match=f"{later}, which this release does not know"):
+                await pending_migrations(connection, folder)
+    finally:
+        await connection.close()
 
 
 @pytest.mark.parametrize("name", ["0004_gap.sql", "3_short.sql", "0003_Caps.sql"])

@@ -16,11 +16,13 @@ from patience import PATIENCE_S
 
 class ServerProcess:
     """command: `standalone`, `indexer` or `searcher`. folder: for its log and ready file.
-    variables: settings, without their prefix."""
+    variables: settings, without their prefix. code: checkout whose code it runs, ours by default.
+    """
 
     def __init__(
-        self, command: str, folder: Path, *arguments: str, variables: Mapping[str, str]
-    ) -> None:
+        self, command: str, folder: Path, *arguments: str, variables: Mapping[str, str],
+        code: Path | None = None,
+    ) -> None:  # fmt: skip
         self.indexer, self.searcher = (f"127.0.0.1:{port}" for port in free_ports(2))
         self._folder = folder
         self._folder.mkdir(exist_ok=True)
@@ -33,6 +35,9 @@ class ServerProcess:
         self._command = [sys.executable, "-m", "standalone", command, *listen, *arguments]
         values = {"ENGINE__KIND": "fake", "ENGINE__WORKERS": "1", **variables}
         self._environment = {f"FACEPASS_{name}": value for name, value in values.items()}
+        self._code = code
+        if code is not None:
+            self._environment["PYTHONPATH"] = os.pathsep.join([str(code), str(code / "client")])
 
     def start(self, *arguments: str) -> "Started":
         """Start one, with arguments of its own; earlier ones may run still."""
@@ -42,6 +47,7 @@ class ServerProcess:
             process = subprocess.Popen(
                 [*self._command, *arguments, f"--ready-file={ready}"],
                 env={**os.environ, **self._environment},
+                cwd=self._code,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
