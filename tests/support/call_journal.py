@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from facepass.errors import status_was_lost
 from facepass.v1 import indexer_pb2, types_pb2
 
 Told = Counter[tuple[str, str]]
@@ -31,13 +32,13 @@ class CallJournal:
         return response
 
     async def stream(self, stub: Any, requests: list[indexer_pb2.IndexPhotosRequest]) -> None:
-        """Index photos in a stream that ends by itself."""
+        """Index photos in a stream that ends by itself. `LOST`: how, gRPC does not say."""
         code = "OK"
         try:
             async for response in stub.IndexPhotos(iter(requests)):
                 self._photo(response.result)
         except grpc.aio.AioRpcError as error:
-            code = error.code().name
+            code = "LOST" if status_was_lost(error) else error.code().name
         self._write(call="IndexPhotos", told=code)
 
     def told(self, kind: str) -> Counter[tuple[str, ...]]:
