@@ -49,7 +49,7 @@ test-full: setup buf ## Run every test.
 
 test-chaos: setup ## Break everything at length and write docs/reliability.md and docs/security.md: less than half an hour.
 	rm -f .chaos-figures
-	$(LONG) -n $(WORKERS) --dist loadfile -m 'not alone' || touch .chaos-failed
+	$(LONG) -n 4 --dist loadfile -m 'not alone' || touch .chaos-failed
 	$(LONG) -n 0 -m alone || touch .chaos-failed
 	$(BIN)/python tools/reliability.py .chaos-figures
 	! rm .chaos-failed 2>/dev/null
