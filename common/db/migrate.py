@@ -94,7 +94,8 @@ async def pending_migrations(
     migrations = read_migrations(folder or migrations_dir())
     applied = await _applied(connection)
     later = {n: row for n, row in applied.items() if n > len(migrations)}
-    if not any(_TAKES_AWAY.match(name) for name, _ in later.values()):
+    complete = len(applied) - len(later) == len(migrations)
+    if complete and not any(_TAKES_AWAY.match(name) for name, _ in later.values()):
         applied = {n: row for n, row in applied.items() if n not in later}
     _check(applied, migrations)
     return [m.name for m in migrations if m.number not in applied]
