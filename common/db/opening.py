@@ -63,8 +63,12 @@ async def open_database(
     async def prepare(connection: asyncpg.Connection) -> None:
         await register_codecs(connection)
         connections.add(connection)
-
-        database.met(await connection.fetchval(SQL["server"]))
+        server = await connection.fetchrow(SQL["server"])
+        if server["citus"]:
+            # What is not one look-up by key is planned anew each time: only then it is known where.
+            await connection.execute("SET plan_cache_mode = auto")
+        database.distributed = server["citus"]
+        database.met(server["started"])
 
     hosts = Hosts(settings.dsn.get_secret_value())
     pool = _pool(hosts, settings, prepare, settings.acquire_timeout_s)

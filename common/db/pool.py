@@ -23,8 +23,12 @@ REPLACED = (
     asyncpg.InvalidCachedStatementError,
 )
 _ATTEMPTS = 5
+_NODES_S = 0.02
+"""By so much later than another a node may show a commit that reached both."""
 _EVENT = "facepass.event_id"
 """The setting that the policies of the wall compare with."""
+_ON_ALL_NODES = "SET LOCAL citus.propagate_set_commands = 'local'; "
+"""Has Citus tell the nodes that a transaction reaches what is set for that transaction."""
 _KEPT_OF = 4
 """One in so many connections may stay out of the pool between short statements."""
 _GOODBYE_S = 1.0
@@ -93,6 +97,9 @@ class Database:
         self.waited: Callable[[float], object] = lambda _: None
         """Told of each wait for a connection, in seconds."""
         self._servers: set[datetime] = set()
+        self.distributed = False
+        """Whether event data may be on other nodes, by Citus: they see what a transaction sets, and
+        nothing that a session does; and each has a snapshot of its own."""
         self.replaced: Callable[[], object] = lambda: None
         """Told that another server answers now, before anybody reads what it holds: the last of
         what the one before held may be gone."""
@@ -123,6 +130,13 @@ class Database:
     async def statements(self, event: EventName | None = None) -> AsyncIterator[asyncpg.Connection]:
         """A connection whose statements each see what is committed when they begin: cheaper than
         a snapshot. Raises SnapshotNeeded where an event's own relation was replaced meanwhile."""
+        if self.distributed and event is not None:
+            try:
+                async with self.transaction(event) as connection:
+                    yield connection
+            except REPLACED as error:
+                raise SnapshotNeeded from error
+            return
         try:
             kept = await self._take(_seen(event))
             connection = kept.connection
@@ -191,14 +205,17 @@ class Database:
         event: EventName | None = None,
     ) -> T:
         """Do `work` in a snapshot; again in a new one where an event's own relation was replaced
-        meanwhile, so it must not change anything."""
+        meanwhile, or lives on another node, which shows a commit earlier or later than the event's:
+        so it must not change anything."""
         for attempt in range(_ATTEMPTS):
             try:
                 async with self.snapshot(event) as connection:
                     return await work(connection)
-            except REPLACED:
+            except (*REPLACED, SnapshotNeeded) as error:
                 if attempt == _ATTEMPTS - 1:
                     raise
+                if isinstance(error, SnapshotNeeded):
+                    await asyncio.sleep(_NODES_S)
         raise AssertionError
 
     @asynccontextmanager
@@ -222,7 +239,10 @@ class Database:
             connection = await self._acquire()
             try:
                 access = "READ ONLY" if readonly else "READ WRITE"
-                await _begin(connection, f"ISOLATION LEVEL {isolation} {access}", _seen(event))
+                how = f"ISOLATION LEVEL {isolation} {access}; "
+                if self.distributed and event is not None:
+                    how += _ON_ALL_NODES
+                await _begin(connection, how, _seen(event))
                 try:
                     yield connection
                 except BaseException as error:
@@ -248,7 +268,7 @@ def _seen(event: EventName | None) -> str:
 async def _begin(connection: asyncpg.Connection, how: str, seen: str) -> None:
     try:
         # Both in one message, so that it takes no longer than BEGIN.
-        await connection.execute(f"BEGIN {how}; SET LOCAL {_EVENT} = '{seen}'")
+        await connection.execute(f"BEGIN {how}SET LOCAL {_EVENT} = '{seen}'")
     except asyncpg.FeatureNotSupportedError as error:
         _discard(connection)
         raise asyncpg.ReadOnlySQLTransactionError("a standby begins no such transaction") from error
