@@ -80,8 +80,8 @@ def _material(variable: str, name: str) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
-    """One embedded Postgres for the session, or the one of FACEPASS_TEST_DSN, which is a coordinator
-    of Citus where FACEPASS_TEST_CITUS names its workers."""
+    """One embedded Postgres for the session, or the one of FACEPASS_TEST_DSN, which is a
+    coordinator of Citus where FACEPASS_TEST_CITUS names its workers."""
     if given := os.environ.get("FACEPASS_TEST_DSN"):
         workers = os.environ.get("FACEPASS_TEST_CITUS", "")
         chosen = GivenCitus(given, workers.split(",")) if workers else GivenPostgres(given)

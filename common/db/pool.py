@@ -10,10 +10,12 @@ from typing import TypeAlias, TypeVar
 
 import asyncpg
 
+from common.db.sql import load_queries
 from common.errors import DatabaseUnavailable, FacePassError, OutOfSpace
 from common.names import EventName
 
 Connection: TypeAlias = asyncpg.Connection
+SQL = load_queries("common.db")
 T = TypeVar("T")
 # An event's own relation was replaced between the look at the event's row and the look into it.
 REPLACED = (
@@ -27,8 +29,9 @@ _NODES_S = 0.02
 """By so much later than another a node may show a commit that reached both."""
 _EVENT = "facepass.event_id"
 """The setting that the policies of the wall compare with."""
-_ON_ALL_NODES = "SET LOCAL citus.propagate_set_commands = 'local'; "
-"""Has Citus tell the nodes that a transaction reaches what is set for that transaction."""
+_ON_ALL_NODES = "SET LOCAL citus.propagate_set_commands = 'local'; DO 'BEGIN {set}; END'"
+"""Has Citus repeat on each node that a transaction reaches what is set for it. It repeats the whole
+message that the setting stands in: hence the block, which is a message without a BEGIN."""
 _KEPT_OF = 4
 """One in so many connections may stay out of the pool between short statements."""
 _GOODBYE_S = 1.0
@@ -43,6 +46,8 @@ _AWAY = (
     asyncpg.InsufficientResourcesError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.ReadOnlySQLTransactionError,
+    # Between a commit and whoever moves its event to another node.
+    asyncpg.DeadlockDetectedError,
     OSError,
 )
 
@@ -132,7 +137,7 @@ class Database:
         a snapshot. Raises SnapshotNeeded where an event's own relation was replaced meanwhile."""
         if self.distributed and event is not None:
             try:
-                async with self.transaction(event) as connection:
+                async with self._transaction(event, "READ COMMITTED", looking=True) as connection:
                     yield connection
             except REPLACED as error:
                 raise SnapshotNeeded from error
@@ -233,17 +238,25 @@ class Database:
 
     @asynccontextmanager
     async def _transaction(
-        self, event: EventName | None, isolation: str, *, readonly: bool = False
+        self,
+        event: EventName | None,
+        isolation: str,
+        *,
+        readonly: bool = False,
+        looking: bool = False,
     ) -> AsyncIterator[asyncpg.Connection]:
+        """looking: nothing is changed, though it might be."""
         try:
             connection = await self._acquire()
             try:
                 access = "READ ONLY" if readonly else "READ WRITE"
-                how = f"ISOLATION LEVEL {isolation} {access}; "
+                see = f"SET LOCAL {_EVENT} = '{_seen(event)}'"
                 if self.distributed and event is not None:
-                    how += _ON_ALL_NODES
-                await _begin(connection, how, _seen(event))
+                    see = _ON_ALL_NODES.format(set=see.replace("'", "''"))
+                await _begin(connection, f"ISOLATION LEVEL {isolation} {access}", see)
                 try:
+                    if self.distributed and event is not None and not (readonly or looking):
+                        await connection.execute(SQL["hold_place"], event.key)
                     yield connection
                 except BaseException as error:
                     _discard_if_demoted(connection, error)
@@ -265,10 +278,10 @@ def _seen(event: EventName | None) -> str:
     return "" if event is None else str(event.key)
 
 
-async def _begin(connection: asyncpg.Connection, how: str, seen: str) -> None:
+async def _begin(connection: asyncpg.Connection, how: str, see: str) -> None:
     try:
         # Both in one message, so that it takes no longer than BEGIN.
-        await connection.execute(f"BEGIN {how}SET LOCAL {_EVENT} = '{seen}'")
+        await connection.execute(f"BEGIN {how}; {see}")
     except asyncpg.FeatureNotSupportedError as error:
         _discard(connection)
         raise asyncpg.ReadOnlySQLTransactionError("a standby begins no such transaction") from error

@@ -153,6 +153,11 @@ DELETE FROM {faces} WHERE event_id = $1 AND face_no = $2;
 -- $1 event_id, $2 first face number, $3 face number to end before, $4 face numbers or NULL for all of these.
 SELECT remove_faces($1, $2, $3, $4);
 
+-- hold_place --
+-- $1 event_id. Whoever moves the event's rows to another node waits until this transaction ends, or this one for that: the
+-- lock of a row alone stays where the row was.
+DELETE FROM event WHERE event_id = $1 AND version < 0;
+
 -- sign_of_life --
 -- No parameters.
 SELECT 1;

@@ -5,7 +5,7 @@ import asyncio
 
 from common.config import CommonSettings
 from common.errors import FacePassError
-from common.names import EventName
+from common.names import EventName, event_id
 from indexer.config import IndexerSettings
 from standalone.citus.distribution import Distribution, require_citus
 from standalone.citus.moving import Moving
@@ -41,10 +41,16 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     status = commands.add_parser("status", help="show what is where, and what is left to be done")
     status.set_defaults(command=_status)
     status.add_argument("--json", action="store_true", help="print it as JSON")
-    move = commands.add_parser("move", help="move one event to a node, while it is in use")
+    move = commands.add_parser("move", help="move an event to a node, while it is in use")
     move.set_defaults(command=_move)
     move.add_argument("event", type=_event, metavar="EVENT", help="its id")
     move.add_argument("node", type=_address, metavar="HOST:PORT", help="as `status` shows it")
+    move.add_argument(
+        "--alone",
+        action="store_true",
+        help="take it out of the shard that it shares with others, which then stay; whoever writes "
+        "to one of them waits meanwhile",
+    )
     rebalance = commands.add_parser("rebalance", help="spread shards evenly over the nodes")
     rebalance.set_defaults(command=_rebalance)
 
@@ -57,7 +63,7 @@ def _count(text: str) -> int:
 
 def _event(text: str) -> EventName:
     try:
-        return EventName(text.removeprefix("events/"))
+        return event_id(text.removeprefix("events/"), "EVENT")
     except FacePassError as error:
         raise argparse.ArgumentTypeError(error.message) from None
 
@@ -108,7 +114,7 @@ def _move(options: argparse.Namespace) -> int:
     async def run() -> None:
         async with open_citus(_dsn()) as citus, open_citus(_dsn()) as watch:
             await require_citus(citus)
-            await Moving(citus, watch, _say).move(options.event, options.node)
+            await Moving(citus, watch, _say).move(options.event, options.node, alone=options.alone)
 
     asyncio.run(run())
     _say(f"{options.event} is on {options.node}.")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from common.errors import SetupError
-from standalone.citus.repository import EVENT_DATA, KEPT_HERE, CitusRepository, OwnTable
+from standalone.citus.repository import EVENT_DATA, KEPT_HERE, SETTINGS, CitusRepository, OwnTable
 
 Say = Callable[[str], None]
 LEAST_CITUS = 12
@@ -111,11 +111,9 @@ class Distribution:
             await self._citus.analyze(f"{own.schema}.face")
 
     async def _set_for_sessions(self) -> None:
-        for node, why in (await self._citus.set_for_sessions()).items():
-            self._say(
-                f"warning: {node}: {why}; as the database's owner there: ALTER DATABASE ... SET "
-                "jit = off, and SET max_parallel_workers_per_gather = 0"
-            )
+        if not await self._citus.set_for_sessions():
+            wanted = ", and ".join(f"SET {setting}" for setting in SETTINGS)
+            self._say(f"warning: as the database's owner: ALTER DATABASE ... {wanted}")
 
     def _step(self, what: str) -> None:
         self._done += 1

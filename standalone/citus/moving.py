@@ -21,9 +21,10 @@ class Moving:
         self._watch = watch
         self._say = say
 
-    async def move(self, event: EventName, to: Address) -> None:
-        """Move an event's own table, where it has one, and its rows; nothing where they are there
-        already. Raises SetupError."""
+    async def move(self, event: EventName, to: Address, *, alone: bool) -> None:
+        """Move an event's own table, where it has one, and the shard with its rows; nothing where
+        they are there already. alone: take its rows out of that shard first. Raises
+        SetupError."""
         nodes = [node.address for node in await self._citus.nodes() if node.takes_shards]
         if to not in nodes:
             known = ", ".join(map(str, nodes))
@@ -33,7 +34,7 @@ class Moving:
             raise SetupError(f"there is no event {event}")
         if found[1] is not None:
             await self._move_schema(found[1], to)
-        await self._move_rows(event, to)
+        await self._move_rows(event, to, alone=alone)
 
     async def _move_schema(self, schema: str, to: Address) -> None:
         if (await self._citus.place_of_schema(schema)).address == to:
@@ -42,16 +43,18 @@ class Moving:
         self._say(f"moving {schema} to {to}")
         await self._watched(self._citus.move_schema(schema, to))
 
-    async def _move_rows(self, event: EventName, to: Address) -> None:
+    async def _move_rows(self, event: EventName, to: Address, *, alone: bool) -> None:
         place = await self._citus.place_of_event(event.key)
         if place.address == to:
             self._say(f"the rows of {event} are on {to} already")
             return
-        if not place.alone:
-            self._say(f"giving {event} shards of its own")
+        if alone and not place.alone:
+            self._say(f"giving {event} shards of its own; who writes to its present ones waits")
             await self._citus.isolate(event.key)
             place = await self._citus.place_of_event(event.key)
-        self._say(f"moving the rows of {event} from {place.address} to {to}")
+        others = await self._citus.events_in(place) - 1
+        along = f", and {others} others in its shard," if others else ""
+        self._say(f"moving {event}{along} from {place.address} to {to}")
         await self._watched(self._citus.move_shard(place, to))
 
     async def rebalance(self) -> None:

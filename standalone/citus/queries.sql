@@ -90,10 +90,12 @@ CREATE INDEX IF NOT EXISTS face_embedding ON {schema}.face USING hnsw (embedding
 -- analyze --
 ANALYZE {table};
 
+-- database --
+SELECT quote_ident(current_database());
+
 -- set_for_sessions --
--- For `on_nodes`: as the servers set it for the sessions that they open themselves.
-SELECT format('ALTER DATABASE %1$I SET jit = off; ALTER DATABASE %1$I SET max_parallel_workers_per_gather = 0',
-              current_database());
+-- On every node, as the servers set it for the sessions that they open themselves.
+ALTER DATABASE {database} SET {setting};
 
 -- shard_sizes --
 -- Shards of every node: how many, their bytes, and how many own tables of events are among them.
@@ -136,8 +138,14 @@ SELECT get_shard_id_for_distribution_column('public.event', $1::bigint);
 SELECT s.shardid FROM pg_dist_shard s WHERE s.logicalrelid = format('%I.face', $1::text)::regclass;
 
 -- isolate --
--- $1 event_id. A shard of its own for its rows in every table.
-SELECT isolate_tenant_to_new_shard('public.event', $1::bigint, 'CASCADE', shard_transfer_mode => 'force_logical');
+-- $1 event_id. A shard of its own for its rows in every table. Writes to the shard that they were in wait: without that,
+-- an update that comes too early stops the work for good (publisher did not send replica identity column; Citus 14.0).
+SELECT isolate_tenant_to_new_shard('public.event', $1::bigint, 'CASCADE', shard_transfer_mode => 'block_writes');
+
+-- events_in_shard --
+-- $1 shard of `event`. How many there are.
+SELECT result::bigint
+  FROM run_command_on_shards('public.event', 'SELECT count(*) FROM %s WHERE event_id > 0') WHERE shardid = $1 AND success;
 
 -- move_shard --
 -- $1 shard, $2 host and $3 port that it is on, $4 and $5 that it goes to; with those of the other tables.

@@ -16,6 +16,7 @@ _CONNECT_S = 15.0
 _FAILED = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError)
 EVENT_DATA = ("event", "photo", "face", "tombstone", "ingest", "suppression")
 """Tables that are distributed by event, the one that says where first."""
+SETTINGS = ("jit = off", "max_parallel_workers_per_gather = 0")
 KEPT_HERE = ("two_phase",)
 """Control data that Citus is told of."""
 
@@ -168,11 +169,17 @@ class CitusRepository:
         query = SQL["build_graph"].replace("{schema}", schema).replace("{m}", str(m))
         await self._connection.execute(query.replace("{ef_construction}", str(ef_construction)))
 
-    async def set_for_sessions(self) -> dict[Address, str]:
-        """Set on all nodes what the servers set for their own sessions; returns where it failed,
-        with why."""
-        command = await self._connection.fetchval(SQL["set_for_sessions"])
-        return {node: said for node, ok, said in await self._on_nodes(command) if not ok}
+    async def set_for_sessions(self) -> bool:
+        """Set on all nodes what the servers set for their own sessions; False where this role may
+        not."""
+        database = await self._connection.fetchval(SQL["database"])
+        query = SQL["set_for_sessions"].replace("{database}", database)
+        try:
+            for setting in SETTINGS:
+                await self._connection.execute(query.replace("{setting}", setting))
+        except asyncpg.InsufficientPrivilegeError:
+            return False
+        return True
 
     async def held(self) -> dict[Address, Held]:
         """What each node that holds something does."""
@@ -204,8 +211,13 @@ class CitusRepository:
         row = await self._connection.fetchrow(SQL["shard_place"], shard)
         return Place(shard, _address(row), row["alone"])
 
+    async def events_in(self, place: Place) -> int:
+        """How many events a shard holds."""
+        count: int = await self._connection.fetchval(SQL["events_in_shard"], place.shard)
+        return count
+
     async def isolate(self, key: int) -> None:
-        """Give the event's rows shards of their own."""
+        """Give the event's rows shards of their own; whoever writes to the old ones waits."""
         await self._connection.execute(SQL["isolate"], key)
 
     async def move_shard(self, place: Place, to: Address) -> None:

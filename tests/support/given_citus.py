@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from given_postgres import GivenPostgres
 
@@ -40,6 +40,15 @@ class GivenCitus(GivenPostgres):
         for worker in self.workers:
             host, _, port = worker.rpartition(":")
             self._ask(f"SELECT citus_add_node('{host}', {port});", name)
+
+    def dsns(self, name: str) -> list[str]:
+        """The superuser's way to a database on each node."""
+        here = urlsplit(self.dsn(Role.SUPERUSER, name))
+        login, at, _ = here.netloc.rpartition("@")
+        return [
+            urlunsplit(here._replace(netloc=netloc))
+            for netloc in (here.netloc, *(f"{login}{at}{worker}" for worker in self.workers))
+        ]
 
     def _alone(self, work: Coroutine[Any, Any, object]) -> None:
         """Not in this thread, which may have a loop of its own."""
