@@ -266,6 +266,7 @@ async def hits(postgres: GivenCitus, name: str, people: list[int]) -> int:
     for dsn in postgres.dsns(name):
         node = await asyncpg.connect(dsn)
         await node.execute("CHECKPOINT")
+        await node.execute("SET citus.override_table_visibility = off")
         rows = await node.fetch(
             "SELECT pg_read_binary_file(pg_relation_filepath(oid), true) AS bytes FROM pg_class"
             " WHERE relkind = 'r' AND relname ~ '^face' AND relnamespace = 'public'::regnamespace"

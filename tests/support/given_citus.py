@@ -24,6 +24,7 @@ class GivenCitus(GivenPostgres):
         super().__init__(dsn)
         self.workers = tuple(workers)
         self._coordinator = self._parts
+        self._joined: set[str] = set()
 
     def create_database(self, name: str, template: str | None = None) -> None:
         super().create_database(name)
@@ -40,6 +41,11 @@ class GivenCitus(GivenPostgres):
         for worker in self.workers:
             host, _, port = worker.rpartition(":")
             self._ask(f"SELECT citus_add_node('{host}', {port});", name)
+        self._joined.add(name)
+
+    def drop_database(self, name: str) -> None:
+        self._joined.discard(name)
+        super().drop_database(name)
 
     def dsns(self, name: str) -> list[str]:
         """The superuser's way to a database on each node."""
@@ -60,8 +66,8 @@ class GivenCitus(GivenPostgres):
             await Distribution(citus, lambda _: None, ef_construction=200).run(SHARDS)
 
     def _query(self, sql: str, database: str = "postgres") -> str:
-        """Run SQL on every node; returns what the coordinator said."""
-        for worker in self.workers:
+        """Run SQL on every node, unless Citus does; returns what the coordinator said."""
+        for worker in () if database in self._joined else self.workers:
             login = self._coordinator.netloc.rpartition("@")[0]
             self._parts = self._coordinator._replace(netloc=f"{login}@{worker}")
             try:
