@@ -34,6 +34,7 @@ from bench.searches import Searches, of_round, request_of
 from bench.templates import FACES_PER_PHOTO, WRITTEN, Gallery, Population, Sizes, layout
 from bench.writer import Writer, writing
 from common.event import StoredPack
+from indexer.write_repository import PhotoWrite
 from standalone.embedded import Role
 
 PLAIN, CITUS = "plain", "citus"
@@ -175,7 +176,7 @@ async def _faces_per_s(lab: Lab, writer: Writer) -> float:
     return _BATCHES * _PHOTOS * FACES_PER_PHOTO / (perf_counter() - started)
 
 
-def _photos(lab: Lab, writer: Writer, count: int) -> list:
+def _photos(lab: Lab, writer: Writer, count: int) -> list[PhotoWrite]:
     templates = lab.population.strangers(count * FACES_PER_PHOTO)
     return [writer.photo(each) for each in templates.reshape(count, FACES_PER_PHOTO, -1)]
 

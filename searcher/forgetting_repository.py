@@ -6,6 +6,7 @@ from uuid import UUID
 from common.db.pool import Database
 from common.db.replica import Signs
 from common.db.sql import load_queries
+from common.errors import DatabaseUnavailable
 
 SQL = load_queries("searcher")
 _WRITERS_S = 0.5
@@ -41,8 +42,8 @@ class ForgettingRepository:
         try:
             async with self._database.transaction() as connection:
                 await connection.execute(SQL["wait_for_writers"], key, timeout=_WRITERS_S)
-        except TimeoutError:
-            return False
+        except (TimeoutError, DatabaseUnavailable):
+            return False  # those of other nodes need not wait for this one
         return True
 
     async def confirm(self, erasures: Sequence[UUID]) -> None:

@@ -41,9 +41,9 @@ _SESSION = {
     "tcp_keepalives_count": "2",
 }
 _WITH_CITUS = "SET plan_cache_mode = auto; SET citus.override_table_visibility = off"
-"""What is not one look-up by key is planned anew each time: only then it is known where it goes. And
-Citus need not look whether each table of the catalogue is a shard when the driver asks for a type,
-which takes it half a second."""
+"""What is not one look-up by key is planned anew each time: only then it is known where it goes.
+And Citus need not look whether each table of the catalogue is a shard when the driver asks for a
+type, which takes it half a second."""
 _WRONG = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError)
 _NOT_THERE_YET = (
     asyncpg.PostgresConnectionError,

@@ -85,7 +85,8 @@ SELECT CASE WHEN current_setting('server_version_num')::int >= 170000
             ELSE pg_has_role((SELECT relowner FROM pg_class WHERE oid = 'face'::regclass), 'USAGE') END;
 
 -- forget_rewritten --
--- Pages of a table's former file.
+-- Pages of a table's former file, and shards where there are none any more.
+WITH shards AS (DELETE FROM shard_residue WHERE NOT is_distributed() AND NOT is_moving())
 DELETE FROM residue
  WHERE filenode NOT IN (pg_relation_filenode('face'), pg_relation_filenode('suppression'));
 

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 
 from common.config import CommonSettings
-from common.errors import FacePassError
+from common.errors import FacePassError, SetupError
 from common.names import EventName, event_id
 from indexer.config import IndexerSettings
 from standalone.citus.distribution import Distribution, require_citus
@@ -76,11 +76,11 @@ def _address(text: str) -> Address:
 
 
 def _dsn() -> str:
-    from standalone.serve import require_dsn
-
     settings = read_settings(CommonSettings).database
-    require_dsn(settings)
-    return settings.migration_dsn.get_secret_value() or settings.dsn.get_secret_value()
+    found = settings.migration_dsn.get_secret_value() or settings.dsn.get_secret_value()
+    if not found:
+        raise SetupError("FACEPASS_DATABASE__MIGRATION_DSN is not set: the coordinator, as owner")
+    return found
 
 
 def _say(text: str) -> None:

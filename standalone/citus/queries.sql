@@ -102,6 +102,7 @@ ALTER DATABASE {database} SET {setting};
 SELECT nodename, nodeport, count(*) AS shards, coalesce(sum(shard_size), 0)::bigint AS bytes,
        count(*) FILTER (WHERE citus_table_type = 'schema') AS own_tables
   FROM citus_shards
+ WHERE citus_table_type IN ('distributed', 'schema')
  GROUP BY nodename, nodeport;
 
 -- events_of_shards --
