@@ -75,12 +75,12 @@ class Galleries:
         return gallery
 
     def known(self, name: EventName) -> Event | None:
-        """An event as it was at the version of its gallery, where that is searched in less time
-        than the database takes to tell whether it still is."""
+        """An event as it was at the version of its gallery, where searching that costs little or
+        will hardly be in vain: the database tells meanwhile, or afterwards, whether it still is."""
         gallery = self._galleries.get(name.key)
-        if gallery is None or not gallery.inline or gallery.event.name != name:
+        if gallery is None or gallery.event.name != name:
             return None
-        return gallery.event
+        return gallery.event if gallery.inline or gallery.settled else None
 
     def holds(self, event: Event) -> bool:
         """Whether the gallery of this very event is here, at whatever version."""
