@@ -37,7 +37,7 @@ from indexer.graphs.recall_repository import RecallRepository
 from indexer.graphs.relation_repository import RelationRepository
 from indexer.repository import PhotoRepository
 from indexer.write_repository import PhotoWrite, WriteRepository
-from searcher import hot_gallery
+from searcher import hot_gallery, seen_events
 from searcher.config import GallerySettings, SearcherServerSettings
 from searcher.galleries import Galleries
 from searcher.hot_gallery import INLINE_FACES
@@ -219,6 +219,7 @@ async def open_world(database: Any, vision: Any) -> AsyncIterator[World]:
         with pytest.MonkeyPatch.context() as patch:
             # What has just changed is searched as if it might be the same still.
             patch.setattr(hot_gallery, "_SETTLED_S", 0.0)
+            patch.setattr(seen_events, "_SETTLED_S", 0.0)
             yield World(pool, pack, vision, patch)
 
 
