@@ -1,5 +1,5 @@
 """The one server interceptor: who calls, admission, request id, errors as statuses, a log line,
-metrics and an entry in the audit for each call."""
+metrics, an entry in the audit and a span for each call."""
 
 import asyncio
 import logging
@@ -29,9 +29,13 @@ from common.logs import request_id
 from common.metrics import Metrics
 from common.rpc.access import Access
 from common.rpc.admission import Admission, Gate
+from common.rpc.call_span import end_span
 from common.rpc.door import Door
 from common.rpc.events_of import events_of
 from common.rpc.status import code_of, grpc_status_of
+from common.traces.span import Root, stage
+from common.traces.span import current as current_span
+from common.traces.tracer import Tracer
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 A = TypeVar("A")
@@ -51,9 +55,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     takes no place from others.
     """
 
-    def __init__(self, metrics: Metrics, access: Access, door: Door, idle_timeout_s: float) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        access: Access,
+        door: Door,
+        idle_timeout_s: float,
+        tracer: Tracer | None,
+    ) -> None:
         """idle_timeout_s: longest wait for a request, and for a caller to read an answer."""
         self._metrics = metrics
+        self._tracer = tracer
         self._access = access
         self._door = door
         self._idle_timeout_s = idle_timeout_s
@@ -151,8 +163,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     async def _first(self, requests: AsyncIterator[A]) -> A | None:
         """The first request; None where there is none. Raises CallerIdle."""
         try:
-            async with asyncio.timeout(self._idle_timeout_s):
-                return await anext(requests, None)
+            with stage("request"):
+                async with asyncio.timeout(self._idle_timeout_s):
+                    return await anext(requests, None)
         except TimeoutError:
             raise CallerIdle(f"no request came within {self._idle_timeout_s:g} s") from None
 
@@ -167,8 +180,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     @contextmanager
     def _observed(self, method: str, gate: Gate, context: Context) -> Iterator["_Call"]:
         assert self.audit is not None
-        call = _Call(context, gate.name, self._metrics, self.audit)
-        noting = note.set(call.note)
+        span = None
+        if self._tracer is not None:
+            span = self._tracer.call(method, context.invocation_metadata() or ())
+        call = _Call(context, gate.name, self._metrics, self.audit, span)
+        noting, spanning = note.set(call.note), current_span.set(span)
         token = request_id.set(_request_id(context))
         started = time.perf_counter()
         self._metrics.rpcs_in_flight.labels(method).inc()
@@ -183,22 +199,27 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             self._door.leave()
             self._metrics.rpcs_in_flight.labels(method).dec()
             if not call.refused:
-                self._metrics.rpc_seconds.labels(method).observe(elapsed_s)
+                exemplar = {"trace_id": span.trace_id} if span else None
+                self._metrics.rpc_seconds.labels(method).observe(elapsed_s, exemplar)
             self._metrics.rpcs.labels(method, call.code.name).inc()
             # The answer goes first: its caller waits, the log and the audit do not.
             asyncio.get_running_loop().call_soon(call.end, method, elapsed_s)
             request_id.reset(token)
             note.reset(noting)
+            current_span.reset(spanning)
 
 
 class _Call:
     """One call while it is served."""
 
-    def __init__(self, context: Context, limit: str, metrics: Metrics, audit: AuditLog) -> None:
+    def __init__(
+        self, context: Context, limit: str, metrics: Metrics, audit: AuditLog, span: Root | None
+    ) -> None:
         self._context = context
         self._limit = limit
         self._metrics = metrics
         self._audit = audit
+        self._span = span
         self._promised = False
         self._over = ""
         self.note = Note()
@@ -214,9 +235,12 @@ class _Call:
         self._promised = True
 
     def end(self, method: str, elapsed_s: float) -> None:
-        """Write the call's line, and its entry in the audit. Runs in the call's own context."""
+        """Write the call's line, its entry in the audit and its span. Runs in the call's own
+        context."""
         self._log(method, elapsed_s)
         self._audit.keep(self._entry(method), promised=self._promised)
+        if self._span is not None:
+            end_span(self._span, method, self.code, self.reason, elapsed_s)
 
     def _entry(self, method: str) -> Entry:
         denied = self.code in _DENIED
