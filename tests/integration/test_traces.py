@@ -211,7 +211,9 @@ async def test_nothing_of_anybody_is_in_a_span(
             events_pb2.GetEventRequest(name=f"events/{EVENT}"), metadata=said
         )
     assert {INDEX, STREAM, SEARCH, "photo"} <= {span.name for span in received.spans}
-    (failed,) = (s for s in received.spans if attributes(s).get("error.type") == "EVENT_ALREADY_EXISTS")
+    (failed,) = (
+        s for s in received.spans if attributes(s).get("error.type") == "EVENT_ALREADY_EXISTS"
+    )
     assert failed.status.code == Status.STATUS_CODE_UNSET, "it is the caller's"
     everything = b"".join(request.SerializeToString() for request in received.requests)
     of_somebody = [EVENT, PHOTO, FILE, SUBJECT, REQUEST, "mia", token, event.event.uid]
