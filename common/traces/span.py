@@ -59,6 +59,7 @@ class Span:
     ) -> None:
         assert self._token is not None
         current.reset(self._token)
+        self._token = None  # it holds the context, which may hold this
         if error is not None:
             # Never what it says: that may be of anybody.
             reason = error.reason if isinstance(error, FacePassError) else type(error).__name__
@@ -121,7 +122,9 @@ class Root(Span):
 
     def end(self, end_ns: int) -> None:
         self.end_ns = end_ns
-        self._done([*self.trace.spans, self])
+        # Trace and spans let go of each other.
+        spans, self.trace.spans = self.trace.spans, []
+        self._done([*spans, self])
 
 
 current: ContextVar[Span | None] = ContextVar("span", default=None)
