@@ -8,7 +8,7 @@ import standalone  # noqa: F401 - before gRPC, for which it sets the environment
 # isort: split
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -18,7 +18,16 @@ import grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as pb
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as pb_grpc
 
-from bench.figures import Bar, Figure, as_json, as_text, call_by_call, milliseconds, ratio
+from bench.figures import (
+    Bar,
+    Figure,
+    as_json,
+    as_text,
+    interleaved,
+    median_time,
+    milliseconds,
+    ratio,
+)
 from bench.fill_repository import PACK
 from bench.filling import fill
 from bench.ground import Ground, prepared
@@ -32,7 +41,7 @@ _AT_SCALE = "5k"
 """The label of an event of 500 faces at this scale."""
 _SAMPLED = {"1.0": "every call", "0.01": "a hundredth"}
 _BAR = Bar("<=", 1.25)
-_ROUNDS, _CALLS = 15, 200
+_ROUNDS, _CALLS = 25, 200
 
 
 def main() -> None:
@@ -66,7 +75,9 @@ def _measure(ground: Ground, address: str, event: Gallery, probes: Templates) ->
             server = ground.serve("searcher", _DATABASE, **each)
             callers.append(Searches(server, stack.enter_context(server.channel())))
             callers[-1].warm(event, probes[0])
-        plain, *traced = call_by_call(_ROUNDS, partial(_calls, callers, event, probes))
+        # Many calls of one server at a time: what it does after an answer is in the next one's way.
+        samples = [partial(_round, caller, event, probes) for caller in callers]
+        plain, *traced = interleaved(_ROUNDS, *samples)
     figures = [milliseconds("plain_ms", f"{event.size} faces in memory: not traced", plain)]
     for (sampled, label), rounds in zip(_SAMPLED.items(), traced, strict=True):
         key = f"traced_{sampled.replace('.', '_')}"
@@ -74,11 +85,10 @@ def _measure(ground: Ground, address: str, event: Gallery, probes: Templates) ->
     return figures
 
 
-def _calls(
-    callers: list[Searches], event: Gallery, probes: Templates, number: int
-) -> list[list[Callable[[], object]]]:
+def _round(caller: Searches, event: Gallery, probes: Templates, number: int) -> float:
+    """Median seconds of the calls of one round."""
     some = of_round(probes, number, _CALLS)
-    return [[caller.call(event, probe) for probe in some] for caller in callers]
+    return median_time([caller.call(event, probe) for probe in some])
 
 
 class _Counting(pb_grpc.TraceServiceServicer):

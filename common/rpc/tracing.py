@@ -17,7 +17,8 @@ from common.traces.tracer import Tracer
 Header = tuple[str, str]
 _PLAIN, _ENCRYPTED = "http://", "https://"
 _HEADERS = "FACEPASS_TRACES__HEADERS_FILE"
-_HEADER = re.compile(r"([A-Za-z0-9_.-]+): *(\S.*)")
+_HEADER = re.compile(r"([A-Za-z0-9_.-]+(?<!-bin)): *([!-~][ -~]*)")
+"""Those that end in `-bin` are no text to gRPC."""
 _RETRIES = {
     "name": [{"service": "opentelemetry.proto.collector.trace.v1.TraceService"}],
     "retryPolicy": {

@@ -104,6 +104,7 @@ async def test_headers_and_tls(tmp_path: Path) -> None:
     [
         ("http://collector:4317", "authorization: Bearer hush", "in plain text"),
         ("https://collector:4317", "authorization = Bearer hush", "`name: value` on each line"),
+        ("https://collector:4317", "key-bin: hush", "`name: value` on each line"),
         ("https://collector:4317", None, "No such file"),
     ],
 )
