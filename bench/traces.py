@@ -41,7 +41,7 @@ _AT_SCALE = "5k"
 """The label of an event of 500 faces at this scale."""
 _SAMPLED = {"1.0": "every call", "0.01": "a hundredth"}
 _BAR = Bar("<=", 1.25)
-_ROUNDS, _CALLS = 25, 200
+_ROUNDS, _CALLS = 120, 40
 
 
 def main() -> None:
