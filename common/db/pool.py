@@ -13,6 +13,7 @@ import asyncpg
 from common.db.sql import load_queries
 from common.errors import DatabaseUnavailable, FacePassError, OutOfSpace
 from common.names import EventName
+from common.traces.span import stage
 
 Connection: TypeAlias = asyncpg.Connection
 SQL = load_queries("common.db")
@@ -174,7 +175,8 @@ class Database:
         self._waiting += 1
         started = perf_counter()
         try:
-            return await self._pool.acquire(timeout=self._acquire_timeout_s)
+            with stage("connection"):
+                return await self._pool.acquire(timeout=self._acquire_timeout_s)
         finally:
             self._waiting -= 1
             self.waited(perf_counter() - started)
