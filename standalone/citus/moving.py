@@ -53,7 +53,7 @@ class Moving:
             await self._citus.isolate(event.key)
             place = await self._citus.place_of_event(event.key)
         others = await self._citus.events_in(place) - 1
-        along = f", and {others} others in its shard," if others else ""
+        along = f", and what shares its shard ({others} events)," if others else ""
         self._say(f"moving {event}{along} from {place.address} to {to}")
         await self._watched(self._citus.move_shard(place, to))
 

@@ -27,7 +27,9 @@ SELECT concat_ws(' and ',
                  CASE WHEN NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')
                       THEN 'the extension citus' END,
                  (SELECT string_agg('the role ' || name, ' and ') FROM unnest({roles}::text[]) AS name
-                   WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name)));
+                   WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name)),
+                 (SELECT string_agg('a wall for the role ' || rolname, ' and ') FROM pg_roles
+                   WHERE rolname = ANY ({roles}::text[]) AND (rolsuper OR rolbypassrls)));
 
 -- roles --
 -- Those that the tables are granted to, beside their owner.

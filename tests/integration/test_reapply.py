@@ -12,6 +12,7 @@ import asyncpg
 import grpc
 import pytest
 from facepass.v1 import erasures_pb2, indexer_pb2
+from given_citus import GivenCitus
 from google.protobuf import duration_pb2
 from large_events import delete, delete_event, fill, indexing, optimize, put
 
@@ -53,6 +54,8 @@ class Copies:
 
 @pytest.fixture
 def copies(postgres: Any, database: Any) -> Iterator[Copies]:
+    if isinstance(postgres, GivenCitus):
+        pytest.skip("a distributed database is no template")
     made = Copies(postgres, database.name)
     yield made
     for name in made.names:
