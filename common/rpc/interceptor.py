@@ -103,7 +103,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     with self._access.entered(method, grant) as entry:
                         gate.check()
                         call.promise()
-                        received = await self._first(requests)
+                        received = await self._first(requests, context)
                         with gate.admitted():
                             request = _parsed(received, handler.request_deserializer)
                             call.note.events = events_of(request)
@@ -126,12 +126,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     with self._access.entered(method, grant) as entry:
                         gate.check()
                         call.promise()
-                        first = await self._first(requests)
+                        first = await self._first(requests, context)
                         if first is not None:
                             call.note.events = events_of(first)
                             entry.check(first)
                         with gate.admitted():
-                            rest = entry.until_expired(requests)
+                            rest = entry.until_expired(_all(requests, context))
                             answers = handler.stream_stream(_chain(first, rest), context)
                             async with aclosing(answers):
                                 async for answer in answers:
@@ -148,11 +148,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """Raises Unauthenticated."""
         return await self._access.grant(context.invocation_metadata(), context.auth_context)
 
-    async def _first(self, requests: AsyncIterator[A]) -> A | None:
+    async def _first(self, requests: AsyncIterator[A], context: Context) -> A | None:
         """The first request; None where there is none. Raises CallerIdle."""
         try:
             async with asyncio.timeout(self._idle_timeout_s):
-                return await anext(requests, None)
+                return await _next(requests, context)
         except TimeoutError:
             raise CallerIdle(f"no request came within {self._idle_timeout_s:g} s") from None
 
@@ -279,6 +279,23 @@ def _parsed(received: bytes | None, parse: Callable[[bytes], Any]) -> Any:
         return parse(received)
     except DecodeError:
         raise InvalidArgument("request", "is not a message of this method") from None
+
+
+async def _next(requests: AsyncIterator[A], context: Context) -> A | None:
+    """A call's next request; None where that was all.
+
+    To gRPC, the requests of a caller who has left end as if they were all. That it has left is told
+    right after, and so before the end is read a second time: then this is cancelled.
+    """
+    request = await anext(requests, None)
+    if request is None:
+        await context.read()
+    return request
+
+
+async def _all(requests: AsyncIterator[A], context: Context) -> AsyncIterator[A]:
+    while (request := await _next(requests, context)) is not None:
+        yield request
 
 
 async def _chain(first: A | None, others: AsyncIterator[A]) -> AsyncIterator[A]:
