@@ -24,6 +24,7 @@ from common.errors import (
     InvalidArgument,
     Overloaded,
     Unauthenticated,
+    without_frames,
 )
 from common.logs import request_id
 from common.metrics import Metrics
@@ -95,50 +96,58 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _single(self, handler: Any, method: str, gate: Gate) -> Any:
         """A unary call; to gRPC, a stream of requests of which one is read once we want it."""
 
-        async def guarded(requests: AsyncIterator[bytes], context: Context) -> Any:
+        async def guarded(_: AsyncIterator[bytes], context: Context) -> Any:
             with self._observed(method, gate, context) as call:
                 try:
-                    grant = await self._grant(context)
-                    call.subject = grant.caller.subject
-                    with self._access.entered(method, grant) as entry:
-                        gate.check()
-                        call.promise()
-                        received = await self._first(requests, context)
-                        with gate.admitted():
-                            request = _parsed(received, handler.request_deserializer)
-                            call.note.events = events_of(request)
-                            entry.check(request)
-                            _check_deadline(context)
-                            return await handler.unary_unary(request, context)
+                    return await serve(context, call)
                 except Exception as error:
                     await call.fail(error)
+
+        async def serve(context: Context, call: _Call) -> Any:
+            grant = await self._grant(context)
+            call.subject = grant.caller.subject
+            with self._access.entered(method, grant) as entry:
+                gate.check()
+                call.promise()
+                # Not by the iterator of requests, which would hold on to it.
+                received = await self._within_time(_read(context))
+                with gate.admitted():
+                    request = _parsed(received, handler.request_deserializer)
+                    call.note.events = events_of(request)
+                    entry.check(request)
+                    _check_deadline(context)
+                    return await handler.unary_unary(request, context)
 
         return grpc.stream_unary_rpc_method_handler(guarded, None, handler.response_serializer)
 
     def _stream(self, handler: Any, method: str, gate: Gate) -> Any:
         """A stream both ways, admitted when its first request has come."""
 
-        async def guarded(requests: AsyncIterator[Any], context: Context) -> None:
+        async def guarded(_: AsyncIterator[Any], context: Context) -> None:
             with self._observed(method, gate, context) as call:
                 try:
-                    grant = await self._grant(context)
-                    call.subject = grant.caller.subject
-                    with self._access.entered(method, grant) as entry:
-                        gate.check()
-                        call.promise()
-                        first = await self._first(requests, context)
-                        if first is not None:
-                            call.note.events = events_of(first)
-                            entry.check(first)
-                        with gate.admitted():
-                            rest = entry.until_expired(_all(requests, context))
-                            answers = handler.stream_stream(_chain(first, rest), context)
-                            async with aclosing(answers):
-                                async for answer in answers:
-                                    await self._write(context, answer)
-                        entry.check_cut()
+                    await serve(context, call)
                 except Exception as error:
                     await call.fail(error)
+
+        async def serve(context: Context, call: _Call) -> None:
+            grant = await self._grant(context)
+            call.subject = grant.caller.subject
+            with self._access.entered(method, grant) as entry:
+                gate.check()
+                call.promise()
+                requests = _requests(context)
+                first = await self._within_time(anext(requests, None))
+                if first is not None:
+                    call.note.events = events_of(first)
+                    entry.check(first)
+                with gate.admitted():
+                    rest = entry.until_expired(requests)
+                    answers = handler.stream_stream(_chain(first, rest), context)
+                    async with aclosing(answers):
+                        async for answer in answers:
+                            await self._write(context, answer)
+                entry.check_cut()
 
         return grpc.stream_stream_rpc_method_handler(
             guarded, handler.request_deserializer, handler.response_serializer
@@ -148,11 +157,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """Raises Unauthenticated."""
         return await self._access.grant(context.invocation_metadata(), context.auth_context)
 
-    async def _first(self, requests: AsyncIterator[A], context: Context) -> A | None:
-        """The first request; None where there is none. Raises CallerIdle."""
+    async def _within_time(self, request: Awaitable[A]) -> A:
+        """The next request. Raises CallerIdle."""
         try:
             async with asyncio.timeout(self._idle_timeout_s):
-                return await _next(requests, context)
+                return await request
         except TimeoutError:
             raise CallerIdle(f"no request came within {self._idle_timeout_s:g} s") from None
 
@@ -260,7 +269,8 @@ class _Call:
                 self._metrics.refusals.labels(self._limit, self._over or error.reason).inc()
         else:
             log.error("unexpected error", extra={"action": "unexpected_error"}, exc_info=error)
-        await self._context.abort_with_status(grpc_status_of(error))
+        # gRPC keeps what ended the call, and by its frames the request, in a circle.
+        await self._context.abort_with_status(grpc_status_of(without_frames(error)))
 
 
 def _refusing(error: Unauthenticated) -> Any:
@@ -271,9 +281,9 @@ def _refusing(error: Unauthenticated) -> Any:
     return grpc.stream_stream_rpc_method_handler(refuse, None, None)
 
 
-def _parsed(received: bytes | None, parse: Callable[[bytes], Any]) -> Any:
+def _parsed(received: Any, parse: Callable[[bytes], Any]) -> Any:
     """The request. Raises InvalidArgument."""
-    if received is None:
+    if received is grpc.aio.EOF:
         raise InvalidArgument("request", "is missing")
     try:
         return parse(received)
@@ -281,20 +291,18 @@ def _parsed(received: bytes | None, parse: Callable[[bytes], Any]) -> Any:
         raise InvalidArgument("request", "is not a message of this method") from None
 
 
-async def _next(requests: AsyncIterator[A], context: Context) -> A | None:
-    """A call's next request; None where that was all.
+async def _read(context: Context) -> Any:
+    """A call's next request, or EOF.
 
     To gRPC, the requests of a caller who has left end as if they were all. That it has left is told
     right after, and so before the end is read a second time: then this is cancelled.
     """
-    request = await anext(requests, None)
-    if request is None:
-        await context.read()
-    return request
+    request = await context.read()
+    return request if request is not grpc.aio.EOF else await context.read()
 
 
-async def _all(requests: AsyncIterator[A], context: Context) -> AsyncIterator[A]:
-    while (request := await _next(requests, context)) is not None:
+async def _requests(context: Context) -> AsyncIterator[Any]:
+    while (request := await _read(context)) is not grpc.aio.EOF:
         yield request
 
 

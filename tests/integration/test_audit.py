@@ -272,9 +272,8 @@ async def test_a_caller_who_leaves_is_told(
         lines = await until(lambda: in_file(file), 1 + CALLERS)
     left = [line for line in lines if line["method"].endswith("/IndexPhotos")]
     assert {line["code"] for line in left} == {"CANCELLED"}
-    assert [(line["events"], line["counts"]["photos"]) for line in left] == [
-        (["gala"], 1)
-    ] * CALLERS
+    told = [(line["events"], line["counts"]["photos"]) for line in left]
+    assert told == [(["gala"], 1)] * CALLERS
 
 
 async def test_nothing_sensitive_is_written_down(

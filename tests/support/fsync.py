@@ -12,6 +12,6 @@ async def set_fsync(superuser: asyncpg.Connection, value: str) -> str:
     await superuser.execute(f"ALTER SYSTEM SET fsync = {value}")
     await superuser.execute("SELECT pg_reload_conf()")
     async with asyncio.timeout(PATIENCE_S):
-        while await superuser.fetchval("SHOW fsync") != value:
+        while await superuser.fetchval("SHOW fsync") != value:  # noqa: ASYNC110 - the database says when
             await asyncio.sleep(0.01)
     return was
