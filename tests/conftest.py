@@ -52,6 +52,16 @@ def pytest_configure() -> None:
             del os.environ[name]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long begin first."""
+    items.sort(key=_takes_s, reverse=True)
+
+
+def _takes_s(item: pytest.Item) -> float:
+    mark = item.get_closest_marker("takes")
+    return float(mark.args[0]) if mark else 0.0
+
+
 @pytest.fixture(autouse=True)
 def logs_as_before() -> Iterator[None]:
     """A command that a test runs here sends all logs to the standard error of that moment."""

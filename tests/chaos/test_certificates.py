@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 from authority import CertificateAuthority
 from cryptography import x509
 from facepass.v1 import events_pb2, events_pb2_grpc
 
 from common.config import TlsSettings
 from indexer.config import IndexerServerSettings, IndexerSettings
+
+pytestmark = pytest.mark.takes(95)
 
 AUTHORITY = CertificateAuthority("authority")
 BROKEN = ("no PEM", "half of it", "the key of another", "key gone", "others may read the key")

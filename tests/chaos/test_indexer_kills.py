@@ -23,6 +23,8 @@ from common.db.migrate import migrate
 from searcher.config import SearcherServerSettings, SearcherSettings
 from standalone.embedded import EmbeddedPostgres
 
+pytestmark = pytest.mark.takes(175)
+
 WORKERS = 2
 WORKERS_END_WITHIN_S = 5.0
 

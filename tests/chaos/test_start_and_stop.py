@@ -37,6 +37,8 @@ from tcp_proxy import Proxy
 from common.vision.fake.photos import Command, fake_photo
 from standalone.embedded import EmbeddedPostgres
 
+pytestmark = pytest.mark.takes(30)
+
 GRACE_S = 20.0
 WINDOW = 4
 STREAMS, SEARCHES = 20, 50

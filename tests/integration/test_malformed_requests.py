@@ -21,6 +21,8 @@ from common.paging import encode_token, fingerprint
 from common.vision.fake.engine import FakeEngine
 from common.vision.fake.photos import fake_photo
 
+pytestmark = pytest.mark.takes(20)
+
 ROUNDS = 40
 PACK = FakeEngine().pack
 DEFINITE = {

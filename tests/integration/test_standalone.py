@@ -24,6 +24,8 @@ from common.vision.fake.photos import fake_photo
 from standalone.embedded import EmbeddedPostgres, Role
 from standalone.stopping import until_stopped
 
+pytestmark = pytest.mark.takes(42)
+
 COMMAND = [sys.executable, "-m", "standalone"]
 ANY_PORT = [
     f"--{server}-{listen}=127.0.0.1:0"
