@@ -143,16 +143,25 @@ class TestDatabase:
         )
 
 
-@pytest.fixture
-async def database(
+@asynccontextmanager
+async def cloned(
     postgres: EmbeddedPostgres, template: str, superuser: asyncpg.Connection
 ) -> AsyncIterator[TestDatabase]:
-    """A private clone of the migrated database: cheap, and no test sees another's rows."""
+    """A clone of the migrated database for as long as the context lasts."""
     name = f"t_{uuid4().hex[:12]}"
     await superuser.execute(f"CREATE DATABASE {name} OWNER {Role.OWNER.value} TEMPLATE {template}")
     owner, server = postgres.dsn(Role.OWNER, name), postgres.dsn(Role.SERVER, name)
     yield TestDatabase(name, owner, server, _replica(server))
     await superuser.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def database(
+    postgres: EmbeddedPostgres, template: str, superuser: asyncpg.Connection
+) -> AsyncIterator[TestDatabase]:
+    """A private clone of the migrated database: cheap, and no test sees another's rows."""
+    async with cloned(postgres, template, superuser) as made:
+        yield made
 
 
 def _replica(server_dsn: str) -> str:
@@ -232,6 +241,18 @@ async def serve(
 async def servers(database: TestDatabase, vision: WorkerPool) -> AsyncIterator[Servers]:
     """Both servers on the test's own database with the fake engine."""
     async with serve(database.settings, vision) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def shared_servers(
+    postgres: EmbeddedPostgres, template: str, superuser: asyncpg.Connection, vision: WorkerPool
+) -> AsyncIterator[Servers]:
+    """Both servers on one database for all tests of a file."""
+    async with (
+        cloned(postgres, template, superuser) as database,
+        serve(database.settings, vision) as running,
+    ):
         yield running
 
 

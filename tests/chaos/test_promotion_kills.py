@@ -117,11 +117,17 @@ async def until_tidy(owner_dsn: str, crowd: Crowd) -> None:
         await owner.close()
 
 
+def open_folder() -> Path:
+    """One that Postgres' user passes through."""
+    folder = Path(tempfile.mkdtemp(prefix="facepass-mortal-"))
+    folder.chmod(0o711)
+    return folder
+
+
 @pytest.fixture(scope="module")
 async def mortal() -> AsyncIterator[EmbeddedPostgres]:
     """A Postgres that may be killed, with a migrated database to clone."""
-    folder = Path(tempfile.mkdtemp(prefix="facepass-mortal-"))
-    folder.chmod(0o711)
+    folder = await asyncio.to_thread(open_folder)
     postgres = EmbeddedPostgres(folder / "data")
     postgres.start()
     try:
