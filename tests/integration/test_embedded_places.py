@@ -26,8 +26,6 @@ sys.path.insert(0, sys.argv[2])
 from standalone.binaries import Binaries
 from standalone.data_dir import DataDir
 from standalone.embedded import EmbeddedPostgres
-
-pytestmark = pytest.mark.takes(19)
 with EmbeddedPostgres(Path(sys.argv[1])) as postgres:
     assert postgres.running
     print(Binaries.for_data_dir(DataDir.at(postgres.data_dir)).program("postgres"))
