@@ -10,10 +10,11 @@ PIP_AUDIT_VERSION := 2.10.1
 ENVOY_VERSION := 1.40.0
 LAST_RELEASE = $(shell git describe --tags --abbrev=0 2>/dev/null)
 OURS := common indexer searcher standalone client demo tests tools $(patsubst %/,%,$(dir $(firstword $(wildcard bench/*.py))))
-# Each of pytest's processes has a Postgres of its own; the tests of one file share what they set up. Tests wait as
-# much as they work, so there is one process more than there are cores.
+# Each of pytest's processes has a Postgres of its own; the tests of one file share what they set up, and files begin in
+# the order of tests/conftest.py. Tests wait as much as they work, so there is one process more than there are cores.
 WORKERS = $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
-PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+BY_FILE := --dist loadfile --no-loadscope-reorder
+PYTEST = $(BIN)/pytest -n $(WORKERS) $(BY_FILE)
 LONG := FACEPASS_TEST_PROFILE=long FACEPASS_TEST_FIGURES=$(CURDIR)/.chaos-figures $(BIN)/pytest tests/chaos --timeout 900 --durations 30
 LOCK := uv pip compile pyproject.toml --universal --generate-hashes --no-header --no-annotate --quiet
 PHOTOS ?=
@@ -49,7 +50,7 @@ test-full: setup buf ## Run every test.
 
 test-chaos: setup ## Break everything at length and write docs/reliability.md and docs/security.md: less than half an hour.
 	rm -f .chaos-figures
-	$(LONG) -n 4 --dist loadfile -m 'not alone' || touch .chaos-failed
+	$(LONG) -n 4 $(BY_FILE) -m 'not alone' || touch .chaos-failed
 	$(LONG) -n 0 -m alone || touch .chaos-failed
 	$(BIN)/python tools/reliability.py .chaos-figures
 	! rm .chaos-failed 2>/dev/null

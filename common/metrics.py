@@ -1,8 +1,7 @@
 """All metrics, in one list. No label has unbounded values: no event, no photo, no subject."""
 
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import (
@@ -12,7 +11,6 @@ from prometheus_client import (
     Histogram,
     Info,
     ProcessCollector,
-    start_http_server,
 )
 
 _RPC_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600)
@@ -343,20 +341,3 @@ def _runtime() -> str:
         with suppress(PackageNotFoundError):
             return version(name)
     return ""
-
-
-@contextmanager
-def metrics_endpoint(metrics: Metrics, listen: str) -> Iterator[int | None]:
-    """Serve `/metrics` on `host:port` from a thread; yields the port, or None when `listen` is
-    empty."""
-    if not listen:
-        yield None
-        return
-    host, _, port = listen.rpartition(":")
-    server, thread = start_http_server(int(port), host.strip("[]"), metrics.registry)
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -7,11 +7,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import asyncpg
 import pytest
+from fsync import set_fsync
 from pydantic import SecretStr
 
 from common.config import MIB, DatabaseSettings, EngineSettings, TemplateSettings
@@ -31,8 +33,16 @@ def one(findings: Iterator[Finding] | list[Finding], subject: str) -> Finding:
     return wrong[0]
 
 
+@pytest.fixture(scope="module")
+async def durable(superuser: asyncpg.Connection) -> AsyncIterator[None]:
+    """Postgres runs with the settings that it should have."""
+    was = await set_fsync(superuser, "on")
+    yield
+    await set_fsync(superuser, was)
+
+
 @pytest.fixture
-def healthy(postgres: EmbeddedPostgres, template: str) -> Iterator[DatabaseSettings]:
+def healthy(postgres: EmbeddedPostgres, template: str, durable: None) -> Iterator[DatabaseSettings]:
     """A migrated database, named as the server's role."""
     postgres.create_database(DATABASE, template)
     yield DatabaseSettings(dsn=SecretStr(postgres.dsn(Role.SERVER, DATABASE)))
@@ -40,8 +50,6 @@ def healthy(postgres: EmbeddedPostgres, template: str) -> Iterator[DatabaseSetti
 
 
 async def run_sql(postgres: EmbeddedPostgres, sql: str) -> None:
-    import asyncpg
-
     connection = await asyncpg.connect(postgres.dsn(Role.SUPERUSER, DATABASE))
     await connection.execute(sql)
     await connection.close()
