@@ -12,6 +12,7 @@ from common.config import CommonSettings, DatabaseSettings
 from common.db.migrate import migrate
 from common.db.opening import migrate_patiently, open_database
 from common.errors import SetupError
+from common.metrics import Metrics
 from common.rpc.protection import described, require_protected
 from common.rpc.server import Listening
 from common.vision.workers.pool import WorkerPool
@@ -83,16 +84,18 @@ async def serve_standalone(
         if postgres is None:
             await asyncio.Event().wait()
         else:
-            await _look_after(postgres, archive)
+            await _look_after(postgres, archive, index.metrics)
 
 
-async def _look_after(postgres: EmbeddedPostgres, archive: Archiving | None) -> None:
+async def _look_after(
+    postgres: EmbeddedPostgres, archive: Archiving | None, metrics: Metrics
+) -> None:
     """Keep it running and backed up; never returns."""
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(keep_running(postgres))
         if archive is not None:
             data = DataDir.at(postgres.data_dir)
-            tasks.create_task(Keeping(postgres, data, archive).keep())
+            tasks.create_task(Keeping(postgres, data, archive, metrics).keep())
 
 
 def _embedded_settings(

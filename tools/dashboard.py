@@ -225,6 +225,28 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             kind="stat",
         ),
     ),
+    "Backups": (
+        Panel(
+            "Age of the newest base backup",
+            "s",
+            {
+                "{{instance}}": "time() - facepass_backup_time_seconds"
+                " and facepass_backup_time_seconds > 0",
+                "too old from": "facepass_backup_max_age_seconds > 0",
+            },
+            only="a standalone that makes backups",
+        ),
+        Panel(
+            "Time since anything was archived while something waits",
+            "s",
+            {"{{instance}}": "facepass_archive_waiting_seconds"},
+        ),
+        Panel(
+            "Files of the log that wait to be archived",
+            "short",
+            {"{{instance}}": "facepass_archive_waiting_files"},
+        ),
+    ),
     "Workers": (
         Panel(
             "Workers",
