@@ -133,6 +133,8 @@ class Metrics:
             "Whether the database held events apart when it was last looked at (1) or not (0)",
             registry=registry,
         )
+        # Nobody has seen it open, and no server serves before it has looked.
+        self.wall_stands.set(1)
         self.storage_free_bytes = Gauge(
             "facepass_storage_free_bytes",
             "Space left on the volume of the data, in bytes; 0 where it is not watched",

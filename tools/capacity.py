@@ -33,15 +33,15 @@ class Sizes:
     """Bytes at 512 dimensions, all indexes included. tests/integration/test_capacity.py measures
     each, to within a tenth."""
 
-    face: int = 1430
+    face: int = 1425
     """One in the shared table."""
-    graph_face: int = 2850
+    graph_face: int = 2825
     """One in an event's own table, with its graph."""
-    photo: int = 330
-    event: int = 1000
-    event_row: int = 500
+    photo: int = 275
+    event: int = 520
+    event_row: int = 390
     """Without indexes: what looking through all events reads."""
-    log_face: int = 1700
+    log_face: int = 1490
     """Of Postgres' log, for a face and its share of the photo, before compression."""
     memory_face: int = 1032
     """In a Searcher's memory."""

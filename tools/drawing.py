@@ -19,7 +19,7 @@ text{font:12px Inter,Helvetica,Arial,sans-serif;fill:#9fa7b3}
 .v{font-size:20px;font-weight:600;fill:#73bf69}.e{text-anchor:end}
 .m{text-anchor:middle}.p{fill:#181b1f;stroke:#2c3235}.g{stroke:#2a2e33}.l{fill:none;stroke-width:1.5;stroke-linejoin:round}
 .f{fill:#f2495c;fill-opacity:.13}
-.n{fill:#f2495c;font-size:11px}
+.n{fill:#f2495c;font-size:11px}.s{font-size:11px}
 """.replace("\n", "")  # fmt: skip
 _TIMES = ((1e-3, 1e6, "µs"), (1, 1e3, "ms"), (120, 1, "s"), (7200, 1 / 60, "min"))
 
@@ -89,7 +89,7 @@ def _stats(picture: Picture, span: Span) -> Iterator[str]:
         top, colour = _TOP + number * each, _COLOURS[0]
         most = max(value for _, value in line.points) or 1
         box = _Box(12, top + each * 0.45, WIDTH - 24, each * 0.45, span.length, most)
-        yield _text(12, top + 16, line.legend[:_LONGEST])
+        yield _text(12, top + 16, line.legend, "s")
         yield _text(WIDTH - 12, top + 20, told(line.points[-1][1], picture.unit), "v e")
         yield from box.line(line.points, span.step, colour, filled=True)
 
@@ -200,8 +200,7 @@ def told(value: float, unit: str) -> str:
         case "percentunit":
             return f"{100 * value:.3g} %"
         case "bytes":
-            power = min(int(math.log(value, 1024)), 4) if value >= 1 else 0
-            return f"{value / 1024**power:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
+            return _scaled(value, 1024, (" B", " KiB", " MiB", " GiB", " TiB"))
         case "s":
             if value == 0:
                 return "0 s"
@@ -209,8 +208,15 @@ def told(value: float, unit: str) -> str:
                 if value < below:
                     return f"{value * times:.3g} {name}"
             return f"{value / 3600:.3g} h"
-    power = min(int(math.log(value, 1000)), 3) if value >= 1000 else 0
-    return f"{value / 1000**power:.3g}{('', ' k', ' M', ' G')[power]}" + "/s" * (unit == "reqps")
+    return _scaled(value, 1000, ("", " k", " M", " G")) + "/s" * (unit == "reqps")
+
+
+def _scaled(value: float, base: int, names: Sequence[str]) -> str:
+    power = 0
+    while value >= base and power < len(names) - 1:
+        value, power = value / base, power + 1
+    # Of a base of 1024, the last few below the next name have four digits.
+    return (f"{value:.0f}" if value >= 1000 else f"{value:.3g}") + names[power]
 
 
 def _tick(most: float, unit: str) -> float:

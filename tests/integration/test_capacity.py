@@ -33,6 +33,7 @@ SELECT hashint8extended(n, 0), 'event-' || n, gen_random_uuid(), '', '', 'AUTO',
        '0123abcd'
   FROM generate_series(1, $1::bigint) AS n
 """
+OWN_TABLE = "INSERT INTO relation VALUES (1, $1, gen_random_uuid(), 'BUILDING')"
 
 
 @pytest.fixture
@@ -74,6 +75,7 @@ async def test_what_indexed_faces_take(database: Any, owner: asyncpg.Connection)
         "photo": await size(owner, "photo") / (FACES / FACES_PER_PHOTO),
         "log_face": float(log) / FACES,
     }
+    await owner.execute(OWN_TABLE, names[0].key)
     await owner.execute("SELECT create_relation(1, $1)", DIMENSION)
     await owner.execute(
         "INSERT INTO ev_1.face SELECT * FROM face WHERE event_id = $1", names[0].key

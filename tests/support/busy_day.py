@@ -75,7 +75,7 @@ class BusyDay:
             self._search = searcher_pb2_grpc.SearcherStub(searching)
             await create_event(indexing)
             steps: dict[Step, float] = {
-                self._photo: 0.4,
+                self._photo: 0.2,
                 self._guest: 0.5,
                 self._crowd: 20.0,
                 self._graph: 30.0,
