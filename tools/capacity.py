@@ -15,7 +15,7 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE, BENCHMARKS = DOCS / "scaling.md", DOCS / "benchmarks.md"
 START, END = "<!-- capacity: written by `make docs` -->", "<!-- end -->"
-GIB, TB, MILLION = 1024**3, 10**12, 10**6
+GIB, TB, MILLION, YEAR_HOURS = 1024**3, 10**12, 10**6, 8760
 FULL = 0.7
 """Share of a disk that is planned with: graphs are built anew beside the old ones."""
 FOR_GALLERIES = 0.6
@@ -169,7 +169,7 @@ def _million(capacity: Capacity) -> Iterator[str]:
     )
     yield (
         f"| Postgres' log while they come | {_bytes(MILLION * sizes.log_face)} "
-        f"| {sizes.log_face:,} B a face, to be kept for as long as backups are |"
+        f"| {sizes.log_face:,} B a face, page images after checkpoints apart |"
     )
     yield (
         f"| in a Searcher's memory | {_bytes(MILLION * sizes.memory_face)} "
@@ -204,6 +204,11 @@ def _one_machine(capacity: Capacity) -> Iterator[str]:
         f"| a Searcher's memory | {_faces(in_memory, load)} "
         f"| {FOR_GALLERIES:.0%} of it for galleries, if it is the Searcher's alone |"
     )
+    both = min(cached, in_memory) / 2
+    yield (
+        f"| all on one machine | as much on its disk, {_faces(both, load)} of it in the same days "
+        "| half of the memory for each |"
+    )
     photos = machine.cores / capacity.speeds.photo
     yield (
         f"| an Indexer's cores | {photos:,.0f} photos a second, {photos * 3600:,.0f} an hour "
@@ -219,7 +224,7 @@ def _growth(capacity: Capacity, events: Sequence[int]) -> Iterator[str]:
     headings = (
         "Events", "Faces", "Database", "Log in all", "Searched in the same days",
         "Searchers' memory for it", "Postgres' memory for it", "Indexing it all",
-        "Postgres machines", "Searcher machines",
+        "Cores, in a year", "Postgres machines", "Searcher machines",
     )  # fmt: skip
     yield f"| {' | '.join(headings)} |"
     yield f"|{' --- |' * len(headings)}"
@@ -230,6 +235,7 @@ def _growth(capacity: Capacity, events: Sequence[int]) -> Iterator[str]:
             _bytes(faces * capacity.sizes.log_face), f"{count * capacity.load.hot:,.0f} events",
             _bytes(capacity.galleries(count)), _bytes(capacity.cache(count)),
             f"{capacity.core_hours(faces):,.0f} core hours",
+            _cores(capacity.core_hours(faces) / YEAR_HOURS),
             str(capacity.postgres_machines(count)), str(capacity.searcher_machines(count)),
         )  # fmt: skip
         yield f"| {' | '.join(cells)} |"
@@ -250,6 +256,10 @@ def _machine(machine: Machine) -> str:
 
 def _faces(faces: float, load: Load) -> str:
     return f"{_count(faces)} faces, {faces / load.faces_per_event:,.0f} events"
+
+
+def _cores(number: float) -> str:
+    return f"{number:.1f}" if number >= 0.1 else "< 0.1"
 
 
 def _count(number: float) -> str:

@@ -92,7 +92,7 @@ def _courses(
 
 
 def _seconds(moment: float | None, since: float) -> str:
-    return "not" if moment is None else f"{moment - since:.0f} s"
+    return "not by the end" if moment is None else f"{moment - since:.0f} s"
 
 
 def _write(lines: Sequence[str]) -> None:
