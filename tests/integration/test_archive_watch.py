@@ -10,7 +10,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from patience import PATIENCE_S
+from patience import PATIENCE_S, until
 from pydantic import SecretStr
 
 from common.config import DatabaseSettings
@@ -73,7 +73,7 @@ async def test_an_archive_that_stops_is_told_and_that_it_goes_on(
     watch = ArchiveWatch(ArchiveRepository(database), metrics)
     superuser = await asyncpg.connect(archived.superuser_dsn)
 
-    async def until(waiting_files: int, *, finished: int) -> None:
+    async def look_until(waiting_files: int, *, finished: int) -> None:
         """Finish files, then look until so many wait."""
         for _ in range(finished):
             await superuser.fetch(FINISH)
@@ -87,16 +87,16 @@ async def test_an_archive_that_stops_is_told_and_that_it_goes_on(
             assert time.monotonic() < deadline, (files, seconds)
             await asyncio.sleep(0.2)
 
-    await until(0, finished=1)
+    await look_until(0, finished=1)
     assert value(metrics, "archive_on") == 1
     caplog.clear()
     away = wal.rename(wal.with_name("away"))
-    await until(3, finished=3)
+    await look_until(3, finished=3)
     assert told(caplog) == ["archive_behind"]
     assert value(metrics, "archive_waiting_seconds") < PATIENCE_S
     away.rename(wal)
     # A new file wakes the archiver, which pauses after failures.
-    await until(0, finished=1)
+    await look_until(0, finished=1)
     assert told(caplog) == ["archive_behind", "archive_goes_on"]
     await superuser.close()
 
@@ -121,6 +121,13 @@ async def test_the_age_of_the_newest_backup_is_told(
     ((_, newest),) = archive.series().folders()
     (newest / RECORD).write_text("damaged")
     assert archive.newest() is None
+    # Where nothing says any more which backups are this folder's, none can be made.
+    (archive.folder.root / "current.json").unlink()
+    task = asyncio.create_task(keeping.keep())
+    await until(lambda: value(metrics, "backup_failures_total") == 1)
+    task.cancel()
+    assert value(metrics, "backup_time_seconds") == 0
+    assert value(metrics, "backup_max_age_seconds") == 1.5 * archive.every_s
 
 
 def doctors(archive: Archiving) -> list[Level]:
