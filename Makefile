@@ -103,6 +103,7 @@ monitoring-check: setup ## Test alerts and dashboard with a real Prometheus, whe
 	$(BIN)/pytest -n 0 tests/acceptance/test_monitoring.py
 
 panels: setup ## Break things under the eyes of a real Prometheus, and draw the dashboard for docs/operations.md: a quarter of an hour.
+	rm -f .panels.json
 	FACEPASS_TEST_PROFILE=long FACEPASS_TEST_RECORDING=$(CURDIR)/.panels.json $(BIN)/pytest -n 0 tests/acceptance/test_alerts_fire.py
 	$(BIN)/python -m tools.panels .panels.json
 

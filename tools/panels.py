@@ -22,6 +22,8 @@ _PORTS = {"facepass-indexer": "indexer:9101", "facepass-searcher": "searcher:910
 
 
 def main(recording: Path) -> None:
+    if not recording.exists():
+        raise SystemExit(f"{recording} is not there: is Prometheus installed?")
     told = json.loads(recording.read_text())
     start, end = told["span"]
     faults = [(fault["start"] - start, fault["end"] - start) for fault in told["faults"]]
@@ -68,11 +70,10 @@ def _transcript(told: Mapping[str, Any]) -> Iterator[str]:
     for number, fault in enumerate(faults, 1):
         length = fault["end"] - fault["start"]
         what = [str(number), f"{fault['name']}, for {length:.0f} s"]
-        for course in _courses(told, faults, number - 1):
-            name = f"[{course['alert']}](#{course['alert'].lower()})"
+        for course in _courses(told, fault["start"], fault["end"]):
             cells = [
                 *what,
-                name,
+                _link(course["alert"]),
                 course["job"].removeprefix("facepass-"),
                 _seconds(course["pending"], fault["start"]),
                 _seconds(course["firing"], fault["start"]),
@@ -80,15 +81,21 @@ def _transcript(told: Mapping[str, Any]) -> Iterator[str]:
             ]
             yield f"| {' | '.join(cells)} |"
             what = ["", ""]
+    broken = [each for x in faults for each in _courses(told, x["start"], x["end"])]
+    others = [each["alert"] for each in _courses(told, *told["span"]) if each not in broken]
+    if others:
+        yield ""
+        yield f"While nothing was broken, {', '.join(map(_link, dict.fromkeys(others)))} fired too."
 
 
-def _courses(
-    told: Mapping[str, Any], faults: Sequence[Mapping[str, Any]], number: int
-) -> list[Mapping[str, Any]]:
-    """Of the alerts that fired, those that were first seen while this was broken."""
-    start, end = faults[number]["start"], faults[number]["end"]
+def _courses(told: Mapping[str, Any], start: float, end: float) -> list[Mapping[str, Any]]:
+    """Of the alerts that fired, those that were first seen pending in that time."""
     seen = [each for each in told["alerts"] if start <= each["pending"] <= end and each["firing"]]
     return sorted(seen, key=lambda each: each["firing"])
+
+
+def _link(alert: str) -> str:
+    return f"[{alert}](#{alert.lower()})"
 
 
 def _seconds(moment: float | None, since: float) -> str:
