@@ -211,7 +211,10 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Volume of the data",
             "bytes",
-            {"free": "facepass_storage_free_bytes", "size": "facepass_storage_bytes"},
+            {
+                "{{instance}} free": "facepass_storage_free_bytes and facepass_storage_bytes > 0",
+                "{{instance}} size": "facepass_storage_bytes > 0",
+            },
         ),
         Panel(
             "Size of the database, where it is limited",
@@ -237,7 +240,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             only="a standalone that makes backups",
         ),
         Panel(
-            "Time since anything was archived while something waits",
+            "Time that changes wait to be archived",
             "s",
             {"{{instance}}": "facepass_archive_waiting_seconds"},
         ),

@@ -223,10 +223,12 @@ def _tick(most: float, unit: str) -> float:
     """Between lines of the grid."""
     if most <= 0:
         return 1.0
+    scale = 1.0
     if unit == "bytes" and most >= 1024:
         scale = 1024.0 ** int(math.log(most, 1024))
-        return _nice(most / scale / _TICKS) * scale
-    return _nice(most / _TICKS)
+    if unit == "s" and most >= 120:
+        scale = 60.0 if most < 7200 else 3600.0
+    return _nice(most / scale / _TICKS) * scale
 
 
 def _nice(least: float) -> float:

@@ -124,12 +124,14 @@ class BusyDay:
         await self._events.CreateEvent(
             events_pb2.CreateEventRequest(event_id=event), timeout=DEADLINE_S
         )
-        for _ in range(3):
-            await self._photo(event)
-            await self._guest(event)
-        await self._events.DeleteEvent(
-            events_pb2.DeleteEventRequest(name=f"events/{event}"), timeout=DEADLINE_S
-        )
+        try:
+            for _ in range(3):
+                await self._photo(event)
+                await self._guest(event)
+        finally:
+            await self._events.DeleteEvent(
+                events_pb2.DeleteEventRequest(name=f"events/{event}"), timeout=DEADLINE_S
+            )
 
 
 async def _again(step: Step, pause_s: float) -> None:
