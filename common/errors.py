@@ -5,7 +5,9 @@ carry internals, other events' data or secrets: what a class is given is what th
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, TypeVar
+
+E = TypeVar("E", bound=BaseException)
 
 
 class FacePassError(Exception):
@@ -266,3 +268,16 @@ class SetupError(FacePassError):
     """Something about the installation must be put right before a server can start. Says what."""
 
     reason = "SETUP"
+
+
+def without_frames(error: E) -> E:
+    """The same error, holding none of the frames that it and its causes went through.
+
+    For errors that are kept: a frame holds all that was in its hands, such as an image, and often
+    the very error, so that both stay until Python next looks for such circles.
+    """
+    each: BaseException | None = error
+    while each is not None and each.__traceback__ is not None:
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__
+    return error

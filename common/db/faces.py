@@ -116,9 +116,10 @@ class EventFaces:
         rows = await self._by_no("templates_by_no", [face_no])
         return (rows[0]["photo_no"], rows[0]["embedding"]) if rows else None
 
-    async def templates_of(self, numbers: Sequence[int]) -> list[EmbeddingVector]:
-        """Templates (D,) of those of the faces that are there, in no order."""
-        return [row["embedding"] for row in await self._by_no("templates_by_no", numbers)]
+    async def templates_by_no(self, numbers: Sequence[int]) -> dict[int, EmbeddingVector]:
+        """Templates (D,) of those of the faces that are there, by number."""
+        rows = await self._by_no("templates_by_no", numbers)
+        return {row["face_no"]: row["embedding"] for row in rows}
 
     async def exact(self, probe: EmbeddingVector, min_similarity: float) -> list[Candidate]:
         """Every face at or above the threshold, in no order."""
@@ -175,20 +176,24 @@ class EventFaces:
         await remove_faces(self._connection, key, 0, MAX_FACE_NO, numbers)
 
     async def templates(
-        self, start: int, take: Callable[[TemplateRows], None], batch: int = 2048
+        self,
+        start: int,
+        take: Callable[[TemplateRows], None],
+        batch: int = 2048,
+        end: int = MAX_FACE_NO,
     ) -> None:
-        """Hand the templates numbered from `start` on to `take`, by binary COPY, `batch` at a
-        time."""
+        """Hand the templates numbered from `start` to before `end` on to `take`, by binary COPY,
+        `batch` at a time."""
         for part in self.parts:
-            first = max(start, part.start)
-            if first < part.end:
+            first, last = max(start, part.start), min(end, part.end)
+            if first < last:
                 stream = TemplateStream(self._dimension, take, batch)
                 await self._connection.copy_from_query(
                     part.query("copy_templates").rstrip(";"),
                     self._event.name.key,
                     self._pack_id,
                     first,
-                    part.end,
+                    last,
                     output=stream.feed,
                     format="binary",
                 )

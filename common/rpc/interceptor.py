@@ -24,6 +24,7 @@ from common.errors import (
     InvalidArgument,
     Overloaded,
     Unauthenticated,
+    without_frames,
 )
 from common.logs import request_id
 from common.metrics import Metrics
@@ -95,23 +96,27 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _single(self, handler: Any, method: str, gate: Gate) -> Any:
         """A unary call; to gRPC, a stream of requests of which one is read once we want it."""
 
-        async def guarded(requests: AsyncIterator[bytes], context: Context) -> Any:
+        async def guarded(_: AsyncIterator[bytes], context: Context) -> Any:
             with self._observed(method, gate, context) as call:
                 try:
-                    grant = await self._grant(context)
-                    call.subject = grant.caller.subject
-                    with self._access.entered(method, grant) as entry:
-                        gate.check()
-                        call.promise()
-                        received = await self._first(requests)
-                        with gate.admitted():
-                            request = _parsed(received, handler.request_deserializer)
-                            call.note.events = events_of(request)
-                            entry.check(request)
-                            _check_deadline(context)
-                            return await handler.unary_unary(request, context)
+                    return await serve(context, call)
                 except Exception as error:
                     await call.fail(error)
+
+        async def serve(context: Context, call: _Call) -> Any:
+            grant = await self._grant(context)
+            call.subject = grant.caller.subject
+            with self._access.entered(method, grant) as entry:
+                gate.check()
+                call.promise()
+                # Not by the iterator of requests, which would hold on to it.
+                received = await self._within_time(context.read())
+                with gate.admitted():
+                    request = _parsed(received, handler.request_deserializer)
+                    call.note.events = events_of(request)
+                    entry.check(request)
+                    _check_deadline(context)
+                    return await handler.unary_unary(request, context)
 
         return grpc.stream_unary_rpc_method_handler(guarded, None, handler.response_serializer)
 
@@ -121,24 +126,27 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def guarded(requests: AsyncIterator[Any], context: Context) -> None:
             with self._observed(method, gate, context) as call:
                 try:
-                    grant = await self._grant(context)
-                    call.subject = grant.caller.subject
-                    with self._access.entered(method, grant) as entry:
-                        gate.check()
-                        call.promise()
-                        first = await self._first(requests)
-                        if first is not None:
-                            call.note.events = events_of(first)
-                            entry.check(first)
-                        with gate.admitted():
-                            rest = entry.until_expired(requests)
-                            answers = handler.stream_stream(_chain(first, rest), context)
-                            async with aclosing(answers):
-                                async for answer in answers:
-                                    await self._write(context, answer)
-                        entry.check_cut()
+                    await serve(requests, context, call)
                 except Exception as error:
                     await call.fail(error)
+
+        async def serve(requests: AsyncIterator[Any], context: Context, call: _Call) -> None:
+            grant = await self._grant(context)
+            call.subject = grant.caller.subject
+            with self._access.entered(method, grant) as entry:
+                gate.check()
+                call.promise()
+                first = await self._within_time(anext(requests, None))
+                if first is not None:
+                    call.note.events = events_of(first)
+                    entry.check(first)
+                with gate.admitted():
+                    rest = entry.until_expired(requests)
+                    answers = handler.stream_stream(_chain(first, rest), context)
+                    async with aclosing(answers):
+                        async for answer in answers:
+                            await self._write(context, answer)
+                entry.check_cut()
 
         return grpc.stream_stream_rpc_method_handler(
             guarded, handler.request_deserializer, handler.response_serializer
@@ -148,11 +156,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """Raises Unauthenticated."""
         return await self._access.grant(context.invocation_metadata(), context.auth_context)
 
-    async def _first(self, requests: AsyncIterator[A]) -> A | None:
-        """The first request; None where there is none. Raises CallerIdle."""
+    async def _within_time(self, request: Awaitable[A]) -> A:
+        """The next request. Raises CallerIdle."""
         try:
             async with asyncio.timeout(self._idle_timeout_s):
-                return await anext(requests, None)
+                return await request
         except TimeoutError:
             raise CallerIdle(f"no request came within {self._idle_timeout_s:g} s") from None
 
@@ -260,7 +268,8 @@ class _Call:
                 self._metrics.refusals.labels(self._limit, self._over or error.reason).inc()
         else:
             log.error("unexpected error", extra={"action": "unexpected_error"}, exc_info=error)
-        await self._context.abort_with_status(grpc_status_of(error))
+        # gRPC keeps what ended the call, and by its frames the request, in a circle.
+        await self._context.abort_with_status(grpc_status_of(without_frames(error)))
 
 
 def _refusing(error: Unauthenticated) -> Any:
@@ -271,9 +280,9 @@ def _refusing(error: Unauthenticated) -> Any:
     return grpc.stream_stream_rpc_method_handler(refuse, None, None)
 
 
-def _parsed(received: bytes | None, parse: Callable[[bytes], Any]) -> Any:
+def _parsed(received: Any, parse: Callable[[bytes], Any]) -> Any:
     """The request. Raises InvalidArgument."""
-    if received is None:
+    if received is grpc.aio.EOF:
         raise InvalidArgument("request", "is missing")
     try:
         return parse(received)

@@ -13,11 +13,13 @@ from indexer.graphs.relation_repository import Measured
 
 log = logging.getLogger(__name__)
 FIRST_EF_SEARCH = 100
-PROBES = 200
+FEWEST_PROBES, MOST_PROBES = 200, 1000
+_FACES_A_PROBE = 50
+"""What a graph misses are mostly whole people, one in hundreds: few probes would not tell."""
 _LEAST_STEP = 25
 _IN_VAIN = 3
 _NEXT_TO_NOTHING = 0.0005
-_TRIES = 1000
+_TRIES = 2 * MOST_PROBES
 """Face numbers that are looked up to find so many probes; deleted faces leave gaps."""
 
 
@@ -42,13 +44,15 @@ class RecallWatch:
 
     async def _measure(self, event: Event, least: float) -> Measured:
         assert event.relation is not None
-        mark = event.relation.mark
+        ef_search, mark = event.relation.ef_search, event.relation.mark
         numbers = random.sample(range(mark), min(mark, _TRIES))
-        probes = await self._repository.probes(event, numbers, PROBES)
+        count = min(max(mark // _FACES_A_PROBE, FEWEST_PROBES), MOST_PROBES)
+        shares = dict.fromkeys(await self._repository.probes(event, numbers, count), 0.0)
         tried: list[Measured] = []
-        ef_search = event.relation.ef_search
         while True:
-            recall = await self._recall(event, probes, ef_search)
+            await self._look(event, shares, ef_search)
+            # Faces were drawn, so people of many came more often: each counts by one.
+            recall = fmean(shares.values()) if shares else None
             tried.append(Measured(ef_search, recall))
             if recall is None or recall >= least or ef_search >= MAX_EF_SEARCH or in_vain(tried):
                 break
@@ -69,11 +73,14 @@ class RecallWatch:
         measured = await self._measure(event, self._target)
         await self._repository.keep(event, measured.ef_search, measured.recall)
 
-    async def _recall(self, event: Event, probes: Sequence[Probe], ef_search: int) -> float | None:
-        looks = [await self._repository.look(event, probe, ef_search) for probe in probes]
-        self._metrics.index_under_returns.inc(sum(look.under_returned for look in looks))
-        # Faces were drawn, so people of many came more often: each counts by one.
-        return fmean(look.found / look.wanted for look in looks) if looks else None
+    async def _look(self, event: Event, shares: dict[Probe, float], ef_search: int) -> None:
+        """Measure again what share of what there is is found, where it is not yet all: a wider
+        search passes wherever a narrower one did."""
+        reach = await self._repository.reach(event, ef_search)
+        for probe in [probe for probe, share in shares.items() if share < 1]:
+            look = await self._repository.look(event, probe, ef_search, reach)
+            self._metrics.index_under_returns.inc(look.under_returned)
+            shares[probe] = look.found / look.wanted
 
 
 def in_vain(tried: Sequence[Measured]) -> bool:

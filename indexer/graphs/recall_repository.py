@@ -7,12 +7,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from common.db.faces import EventFaces
+from common.db.faces import MAX_EF_SEARCH, EventFaces
 from common.db.pool import Connection, Database
 from common.db.sql import load_queries
 from common.event import Event
 from common.vision.types import EmbeddingVector
 from indexer.graphs.relation_repository import superseding, table
+from indexer.graphs.sweep import sweep
 
 SQL = load_queries("indexer.graphs")
 SHOTS = 32
@@ -20,10 +21,10 @@ SHOTS = 32
 _FEW = 3
 """Shots of a person from which on they tell how shots of one differ."""
 Person: TypeAlias = NDArray[np.float32]
-"""(n, D) templates of one person: that of some face, then those that are similar enough to it."""
+"""(n, D) templates of one person: that of some face, then others that are similar enough to it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Probe:
     """A view of an indexed person, (D,), and the numbers of the faces that are to be found."""
 
@@ -70,40 +71,33 @@ class RecallRepository:
 
     async def probes(self, event: Event, numbers: Sequence[int], count: int) -> list[Probe]:
         """Views of the people of up to `count` of the faces, the first that are there, for which
-        there is something to be found."""
-        people: list[Person] = []
+        there is something to be found, and no more than a graph can tell."""
         with superseding():
-            for number in numbers:
-                person = await self._person(event, number)
-                if person is not None:
-                    people.append(person)
-                if len(people) == count:
-                    break
-            probes = [await self._probe(event, view) for view in fresh_views(people)]
-        return [probe for probe in probes if probe.wanted]
+            async with self._database.snapshot(event.name) as connection:
+                faces = EventFaces(connection, event)
+                found = await faces.templates_by_no(numbers)
+                own = [(number, found[number]) for number in numbers if number in found][:count]
+                if not own:
+                    return []
+                views = np.stack(fresh_views(await _people(faces, event, own)))
+                wanted: list[set[int]] = [set() for _ in views]
+                async for hit in sweep(faces, event, views, lowest_similarity(event)):
+                    if len(wanted[hit.probe]) <= MAX_EF_SEARCH:
+                        wanted[hit.probe].update(hit.numbers.tolist())
+        return [
+            Probe(view, frozenset(there))
+            for view, there in zip(views, wanted, strict=True)
+            if 0 < len(there) <= MAX_EF_SEARCH
+        ]
 
-    async def _person(self, event: Event, face_no: int) -> Person | None:
-        """None where the face is not there."""
-        async with self._database.snapshot(event.name) as connection:
-            faces = EventFaces(connection, event)
-            found = await faces.template(face_no)
-            if found is None:
-                return None
-            similar = await faces.exact(found[1], lowest_similarity(event))
-            similar.sort(key=lambda each: each.position)
-            numbers = [each.face_no for each in similar[:SHOTS] if each.face_no != face_no]
-            return np.stack([found[1], *await faces.templates_of(numbers)])
+    async def reach(self, event: Event, ef_search: int) -> int:
+        """How many faces a graph that reaches all of its faces comes up with."""
+        with superseding():
+            async with self._database.snapshot(event.name) as connection:
+                return await _count(connection, "count_up_to", event, ef_search)
 
-    async def _probe(self, event: Event, vector: EmbeddingVector) -> Probe:
-        assert event.relation is not None
-        async with self._database.snapshot(event.name) as connection:
-            exact = await EventFaces(connection, event).exact(vector, lowest_similarity(event))
-        # What came since is not in the graph.
-        mark = event.relation.mark
-        return Probe(vector, frozenset(each.face_no for each in exact if each.face_no < mark))
-
-    async def look(self, event: Event, probe: Probe, ef_search: int) -> Look:
-        """Search the graph with a probe."""
+    async def look(self, event: Event, probe: Probe, ef_search: int, reach: int) -> Look:
+        """Search the graph with a probe. `reach`: what `reach` says of that ef_search."""
         assert event.relation is not None
         with superseding():
             async with self._database.snapshot(event.name) as connection:
@@ -116,10 +110,9 @@ class RecallRepository:
                     given = await _count(
                         connection, "count_in_graph", event, probe.vector, ef_search
                     )
-                there = await _count(connection, "count_up_to", event, ef_search)
         # Where the graph cannot tell, searches compare every face.
         found = probe.wanted if graph is None else {c.face_no for c in graph}
-        return Look(len(found & probe.wanted), len(probe.wanted), given < there)
+        return Look(len(found & probe.wanted), len(probe.wanted), given < reach)
 
     async def keep(self, event: Event, ef_search: int, recall: float | None) -> None:
         """Search the event's graph like that from now on, as long as it is the same graph."""
@@ -133,6 +126,19 @@ class RecallRepository:
                 ef_search,
                 recall,
             )
+
+
+async def _people(
+    faces: EventFaces, event: Event, own: Sequence[tuple[int, EmbeddingVector]]
+) -> list[Person]:
+    """Whom each of the faces, by number and template, is of."""
+    people = [[template] for _, template in own]
+    templates = np.stack([template for _, template in own])
+    async for hit in sweep(faces, event, templates, lowest_similarity(event)):
+        shots = people[hit.probe]
+        others = hit.templates[hit.numbers != own[hit.probe][0]]
+        shots += list(others[: SHOTS - len(shots)].astype(np.float32))
+    return [np.stack(shots) for shots in people]
 
 
 async def _count(connection: Connection, query: str, event: Event, *rest: object) -> int:

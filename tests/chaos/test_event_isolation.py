@@ -156,7 +156,7 @@ async def test_no_result_is_of_another_event(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     # Graphs come and go faster where their recall is not looked at so closely.
-    monkeypatch.setattr(recall, "PROBES", 10)
+    monkeypatch.setattr(recall, "FEWEST_PROBES", 10)
     monkeypatch.setattr(recall, "_TRIES", 100)
     photos, results, changes = (150, 1_000_000, 100) if long else (30, 10_000, 10)
     owner = await asyncpg.connect(database.owner_dsn)

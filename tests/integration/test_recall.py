@@ -14,12 +14,13 @@ from crowd import Crowd
 from large_events import fill, finished, index_of, indexing, optimize
 
 from common.db.events import EventReader, PackRegistry
+from common.db.faces import EventFaces
 from common.db.opening import open_database
 from common.db.pool import Database
 from common.event import Event, EventSettings
 from common.metrics import Metrics
-from indexer.graphs.recall import PROBES, RecallWatch, enough, in_vain
-from indexer.graphs.recall_repository import RecallRepository, fresh_views
+from indexer.graphs.recall import RecallWatch, enough, in_vain
+from indexer.graphs.recall_repository import RecallRepository, fresh_views, lowest_similarity
 from indexer.graphs.relation_repository import Measured
 
 NARROW = 2
@@ -95,15 +96,29 @@ async def test_what_was_measured_is_kept_for_that_graph_only(event: Event, pool:
 async def test_each_probe_is_a_face_that_is_there(event: Event, pool: Database) -> None:
     repository = RecallRepository(pool)
     numbers = range(2990, 3020)
-    probes = await repository.probes(event, numbers, PROBES)
+    probes = await repository.probes(event, numbers, 100)
     assert 0 < len(probes) <= 11
     assert len(await repository.probes(event, numbers, 3)) <= 3
+    reach = await repository.reach(event, 400)
+    assert reach == 400
     for probe in probes:
         assert np.linalg.norm(probe.vector) == pytest.approx(1, abs=1e-3)
-        look = await repository.look(event, probe, 400)
+        look = await repository.look(event, probe, 400, reach)
         assert look.wanted == len(probe.wanted) > 0
         assert 0 < look.found <= look.wanted and not look.under_returned
-    assert await repository.probes(event, range(7000, 7010), PROBES) == []
+    assert await repository.probes(event, range(7000, 7010), 100) == []
+
+
+async def test_what_is_to_be_found_is_what_comparing_every_face_finds(
+    event: Event, pool: Database
+) -> None:
+    probes = await RecallRepository(pool).probes(event, range(40), 40)
+    assert len(probes) > 30
+    async with pool.snapshot(event.name) as connection:
+        faces = EventFaces(connection, event)
+        for probe in probes:
+            there = await faces.exact(probe.vector, lowest_similarity(event))
+            assert probe.wanted == {each.face_no for each in there}
 
 
 def test_a_graph_is_searched_no_wider_than_helps() -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import count
 
 from common.config import EngineSettings, ImageLimits
-from common.errors import FacePassError, PackUnavailable, ProcessingFailed
+from common.errors import FacePassError, PackUnavailable, ProcessingFailed, without_frames
 from common.vision.types import Analysis, AnalyzeOptions, Pack
 from common.vision.workers.device_keeper import DeviceKeeper
 from common.vision.workers.lanes import CLOSED, Lanes
@@ -40,7 +40,7 @@ class _Job:
         if self.answer.done():
             return
         if isinstance(outcome, BaseException):
-            self.answer.set_exception(outcome)
+            self.answer.set_exception(without_frames(outcome))
         else:
             self.answer.set_result(outcome)
 
@@ -193,6 +193,8 @@ class WorkerPool:
         finally:
             self._lanes.discard(job)
             self._jobs.discard(job)
+            # An error holds this frame, and these the error.
+            del job, answer
 
     def _retry_after_s(self) -> float:
         return max(1.0, self._settings.queue_size * self._image_s / self._size)
