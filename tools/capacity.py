@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from indexer.config import PromotionSettings
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE, BENCHMARKS = DOCS / "scaling.md", DOCS / "benchmarks.md"
 START, END = "<!-- capacity: written by `make docs` -->", "<!-- end -->"
@@ -23,8 +25,7 @@ FOR_GALLERIES = 0.6
 FOR_CACHE = 0.75
 """Share of a Postgres machine's memory."""
 LARGEST_TABLE = 32 * 1024**4
-GRAPH_FROM = 20_000
-"""FACEPASS_PROMOTION__HNSW_MIN_FACES."""
+GRAPH_FROM: int = PromotionSettings.model_fields["hnsw_min_faces"].default
 EVENTS = (100, 10_000, 100_000, 1_000_000)
 
 
