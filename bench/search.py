@@ -82,6 +82,8 @@ def _measure_graphs(stage: Stage, hot: Searches, not_kept: Searches) -> list[Fig
     figures.append(
         Figure("promotion_s_200k", "graph for an event of 200k faces: it took", seconds, "s")
     )
+    say("again for the one of 50k faces, with what came meanwhile")
+    promotions.run(stage, "50k")
     say("searching by graph")
     figures += cold.measure_promoted(stage, not_kept)
     say("done")

@@ -17,6 +17,7 @@ from common.metrics import Metrics
 from common.names import EventName
 from searcher.config import GallerySettings
 from searcher.hot_gallery import HotGallery
+from searcher.seen_events import SeenEvents
 from searcher.template_repository import TemplateRepository
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Galleries:
         self._fills: dict[int, asyncio.Task[None]] = {}
         self._filling = asyncio.Semaphore(_FILLS_AT_ONCE)
         self._wipes: set[asyncio.Task[None]] = set()
+        self._seen = SeenEvents()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -75,12 +77,18 @@ class Galleries:
         return gallery
 
     def known(self, name: EventName) -> Event | None:
-        """An event as it was at the version of its gallery, where that is searched in less time
-        than the database takes to tell whether it still is."""
+        """An event as it was at the version of its gallery, or when it was last seen, where
+        searching that costs little or will hardly be in vain: the database tells meanwhile, or
+        afterwards, whether it still is."""
         gallery = self._galleries.get(name.key)
-        if gallery is None or not gallery.inline or gallery.event.name != name:
-            return None
-        return gallery.event
+        if gallery is not None and gallery.event.name == name:
+            return gallery.event if gallery.inline or gallery.settled else None
+        return self._seen.settled(name)
+
+    def saw(self, event: Event) -> None:
+        """A search has found the event to be like this."""
+        if event.name.key not in self._galleries:
+            self._seen.add(event)
 
     def holds(self, event: Event) -> bool:
         """Whether the gallery of this very event is here, at whatever version."""
@@ -210,7 +218,8 @@ class Galleries:
 
     async def forget_deleted(self) -> None:
         """Drop the galleries of events that are deleted or have expired."""
-        alive = await self._repository.alive(list(self._galleries))
+        alive = await self._repository.alive([*self._galleries, *self._seen.keys])
+        self._seen.keep(alive)
         for key, gallery in list(self._galleries.items()):
             if alive.get(key) != gallery.uid:
                 self._drop(key, "deleted")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import chain
+from time import monotonic
 from uuid import UUID
 
 from common.candidate import Candidate
@@ -16,6 +17,7 @@ from searcher.told import Told
 
 INLINE_FACES = 8_192
 """Up to here a pass takes less time than handing it to a thread, per 512 dimensions."""
+_SETTLED_S = 1.0
 _MOST_GAPS = 0.25
 _THREADS = min(os.cpu_count() or 1, 4)
 """Threads of one pass: a large block takes as much less time as there are idle cores."""
@@ -49,6 +51,7 @@ class HotGallery:
         self._waiting: list[tuple[Sequence[Query], Result]] = []
         self._pass: asyncio.Task[None] | None = None
         self._closed = False
+        self._changed_s = monotonic()
         self.event = event
         """As it was at the gallery's version."""
         self.told = Told()
@@ -65,6 +68,11 @@ class HotGallery:
     def inline(self) -> bool:
         """Whether a pass takes less time than asking anybody else for anything."""
         return self._block.rows <= self._most_inline
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing has changed of late: then most likely nothing has since."""
+        return monotonic() - self._changed_s > _SETTLED_S
 
     @property
     def size_bytes(self) -> int:
@@ -114,6 +122,7 @@ class HotGallery:
         self._block.remove(changes.deleted)
         for face_no in changes.deleted:
             self.told.forget(face_no)
+        self._changed_s = monotonic()
         self.event = changes.event
 
     async def search(self, queries: Sequence[Query]) -> list[list[Candidate]]:

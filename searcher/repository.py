@@ -1,5 +1,6 @@
 """One event's gallery, in memory or in the database, at one version of the event."""
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from common.db.faces import EventFaces
 from common.db.pool import SnapshotNeeded
 from common.db.sql import load_queries
 from common.errors import FaceNotFound
-from common.event import Event
+from common.event import Event, EventCounts
 from common.names import FaceName
 from common.vision.types import EmbeddingVector
 from searcher.block import Query
@@ -69,6 +70,8 @@ class Gallery:
         self._tell = tell
         self._in_snapshot = in_snapshot
         self._searched: HotGallery | None = None
+        self._counts: EventCounts | None = None
+        """The event's, where it was seen since the search began to be as it is here."""
         self._faces = EventFaces(connection, event)
 
     async def candidates(self, queries: Sequence[Query], *, exact: bool) -> Found:
@@ -79,9 +82,9 @@ class Gallery:
         hot = await self._hot()
         if hot is not None:
             with suppress(GalleryClosed):
-                found_hot = [self._known(some) for some in await hot.search(queries)]
+                found_hot = await self._in_memory(hot, queries)
                 self._searched = hot
-                return Found(found_hot, Source.MEMORY)
+                return Found([self._known(some) for some in found_hot], Source.MEMORY)
         found, source = [], Source.SCAN
         for query in queries:
             nearest = None if exact else await self._by_graph(query)
@@ -89,6 +92,22 @@ class Gallery:
                 source = Source.GRAPH
             found.append(nearest if nearest is not None else await self._by_scan(query))
         return Found(found, source)
+
+    async def _in_memory(self, hot: HotGallery, queries: Sequence[Query]) -> list[list[Candidate]]:
+        """A pass; one that takes a while, while the database tells of the event."""
+        if self._in_snapshot or hot.inline:
+            return await hot.search(queries)
+        confirmed, found = await asyncio.gather(
+            self._faces.with_photos([]), hot.search(queries), return_exceptions=True
+        )
+        for outcome in (confirmed, found):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        if hot.event.version != self._event.version:
+            raise SnapshotNeeded
+        assert not isinstance(confirmed, BaseException) and not isinstance(found, BaseException)
+        self._counts = confirmed[0]
+        return found
 
     async def _hot(self) -> HotGallery | None:
         if not self._in_snapshot and self._galleries.behind(self._event):
@@ -134,8 +153,11 @@ class Gallery:
         """Candidates with what is told of them, and the event that all of this was read of."""
         told = self._told(page)
         missing = [each.face_no for each in page if each.face_no not in told]
-        counts, found = await self._faces.with_photos(missing)
-        read = {number: self._tell(self._event.name, *facts) for number, facts in found.items()}
+        read: dict[int, bytes] = {}
+        counts = self._counts
+        if missing or counts is None:
+            counts, found = await self._faces.with_photos(missing)
+            read = {number: self._tell(self._event.name, *facts) for number, facts in found.items()}
         hot = self._searched
         if hot is not None and hot.event.version == self._event.version:
             hot.told.remember(read)

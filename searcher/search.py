@@ -135,6 +135,7 @@ class Search:
         event = None if in_snapshot else self._galleries.known(query.event)
         if event is None:
             event = await self._reader.get(connection, query.event)
+            self._galleries.saw(event)
         if query.after is not None and query.after.uid != event.uid:
             raise InvalidArgument("page_token", "belongs to an event of this name that was deleted")
         needs_memory = self._reads_elsewhere and not in_snapshot

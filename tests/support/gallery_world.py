@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from common.calibration import Calibration
@@ -36,8 +37,10 @@ from indexer.graphs.recall_repository import RecallRepository
 from indexer.graphs.relation_repository import RelationRepository
 from indexer.repository import PhotoRepository
 from indexer.write_repository import PhotoWrite, WriteRepository
+from searcher import hot_gallery, seen_events
 from searcher.config import GallerySettings, SearcherServerSettings
 from searcher.galleries import Galleries
+from searcher.hot_gallery import INLINE_FACES
 from searcher.probes import EmbeddingProbe, ProbeReader
 from searcher.repository import Source
 from searcher.search import After, Query, Search
@@ -110,7 +113,11 @@ def brute_force(
 class World:
     """FacePass below the wire, with one Searcher that has memory and one that has none."""
 
-    def __init__(self, database: Database, pack: StoredPack, vision: Any) -> None:
+    def __init__(
+        self, database: Database, pack: StoredPack, vision: Any, patch: pytest.MonkeyPatch
+    ) -> None:
+        self._patch = patch
+        self._large = False
         self.database = database
         self._vision = vision
         self.reader = EventReader(PackRegistry())
@@ -162,7 +169,10 @@ class World:
         return asyncio.create_task(work()), stepping
 
     def restart(self) -> None:
-        """A Searcher's memory is all that it has."""
+        """A Searcher's memory is all that it has. Every other one takes galleries for large."""
+        self._large = not self._large
+        most_inline = 0 if self._large else INLINE_FACES
+        self._patch.setattr(hot_gallery, "INLINE_FACES", most_inline)
         self.hot = self._galleries(10**8)
 
     async def search(
@@ -206,7 +216,11 @@ async def open_world(database: Any, vision: Any) -> AsyncIterator[World]:
         registry = PackRegistry()
         async with pool.transaction() as connection:
             pack = await registry.register(connection, PACK)
-        yield World(pool, pack, vision)
+        with pytest.MonkeyPatch.context() as patch:
+            # What has just changed is searched as if it might be the same still.
+            patch.setattr(hot_gallery, "_SETTLED_S", 0.0)
+            patch.setattr(seen_events, "_SETTLED_S", 0.0)
+            yield World(pool, pack, vision, patch)
 
 
 def photo_write(photo: str, looks: tuple[Look, ...], *, replace: bool) -> PhotoWrite:
