@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from urllib.request import urlopen
 
 import grpc
@@ -60,10 +61,18 @@ class Server:
         return int(psutil.Process(self.pid).memory_info().rss)
 
 
-class Ground:
-    """Postgres with databases, and the servers that run on them; all end with it."""
+class Databases(Protocol):
+    """Where the databases are."""
 
-    def __init__(self, folder: Path, postgres: EmbeddedPostgres, stack: ExitStack) -> None:
+    def dsn(self, role: Role, database: str) -> str: ...
+
+    def create_database(self, name: str) -> None: ...
+
+
+class Ground:
+    """Databases, and the servers that run on them, which end with `stack`."""
+
+    def __init__(self, folder: Path, postgres: Databases, stack: ExitStack) -> None:
         self._folder = folder
         self._postgres = postgres
         self._stack = stack

@@ -71,12 +71,13 @@ UPDATE relation SET state = 'DROPPING' WHERE event_id = $1;
 DELETE FROM ingest WHERE event_id = $1;
 
 -- insert_photos --
--- $1 rows. COPY, which is faster, is refused where row-level security stands.
-INSERT INTO photo SELECT * FROM unnest($1::photo[]);
+-- $1 rows. COPY, which is faster, is refused where row-level security stands. Citus would use it too, but not for what
+-- returns something.
+INSERT INTO photo SELECT * FROM unnest($1::photo[]) RETURNING photo_no;
 
 -- insert_faces --
 -- $1 rows.
-INSERT INTO face SELECT * FROM unnest($1::face[]);
+INSERT INTO face SELECT * FROM unnest($1::face[]) RETURNING face_no;
 
 -- photos_by_id --
 -- $1 event_id, $2 photo ids.
@@ -104,12 +105,13 @@ DELETE FROM photo WHERE event_id = $1 AND photo_no = $2;
 
 -- insert_tombstones --
 -- $1 event_id, $2 version that deletes them, $3 face numbers.
-INSERT INTO tombstone (event_id, version, face_no) SELECT $1, $2, face_no FROM unnest($3::int[]) AS face_no;
+INSERT INTO tombstone (event_id, version, face_no) SELECT $1, $2, face_no FROM unnest($3::int[]) AS face_no
+RETURNING face_no;
 
 -- report_pending --
 -- $1 event_id, $2 server_id, $3 photos that this server is working on.
 INSERT INTO ingest (event_id, server_id, pending) VALUES ($1, $2, $3)
-ON CONFLICT (event_id, server_id) DO UPDATE SET pending = excluded.pending, heartbeat = now();
+ON CONFLICT (event_id, server_id) DO UPDATE SET pending = excluded.pending, heartbeat = excluded.heartbeat;
 
 -- clear_pending --
 -- $1 event_id, $2 server_id.

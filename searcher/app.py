@@ -16,6 +16,7 @@ from common.db.pool import Database
 from common.db.replica import Reads, Replica, Signs
 from common.db.template_keys import report_missing_keys
 from common.db.watch import DatabaseWatch
+from common.errors import SetupError
 from common.metrics import Metrics
 from common.pool_metrics import observe_workload
 from common.quotas.people import PeopleBudget
@@ -66,6 +67,11 @@ async def _reads(
     if not settings.replica_dsn.get_secret_value():
         yield primary
         return
+    if primary.distributed:
+        raise SetupError(
+            "FACEPASS_DATABASE__REPLICA_DSN: a database that Citus distributes is read through its "
+            "coordinator alone; unset it"
+        )
     async with open_replica(settings) as replica:
         wait_s = settings.replica_wait_ms / 1000
         yield Replica(replica, primary, searcher_id, signs, wait_s, metrics)

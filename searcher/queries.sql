@@ -21,6 +21,10 @@ SELECT e.erasure_id, e.event_id FROM erasure e
  WHERE e.live_time IS NULL
    AND NOT EXISTS (SELECT FROM forgotten f WHERE f.erasure_id = e.erasure_id AND f.searcher_id = $1);
 
+-- wait_for_writers --
+-- $1 event_id. Until whoever changes the event's faces now has committed on its node.
+SELECT FROM event WHERE event_id = $1 FOR SHARE;
+
 -- confirm_erasures --
 -- $1 searcher_id, $2 erasure_ids. That it holds nothing of them any more.
 INSERT INTO forgotten (searcher_id, erasure_id) SELECT $1, unnest($2::uuid[]) ON CONFLICT DO NOTHING;

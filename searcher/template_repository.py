@@ -34,7 +34,11 @@ class TemplateRepository:
             now = await self._reader.get(connection, event.name)
             gallery = HotGallery(now, executor)
             try:
-                await EventFaces(connection, now).templates(0, gallery.extend)
+                faces = EventFaces(connection, now)
+                await faces.templates(0, gallery.extend)
+                if now.relation is not None:
+                    # On another node, it may show a deletion later than the event's row does.
+                    gallery.apply(Changes(now, [], await faces.deleted_since(0)))
             except BaseException:
                 gallery.wipe_now()
                 raise

@@ -14,6 +14,7 @@ from indexer.config import IndexerSettings
 from searcher.config import SearcherSettings
 from standalone import audit, health, models, processes, tokens
 from standalone.backup import commands as backup
+from standalone.citus import commands as citus
 from standalone.config import Overrides, WrongSetting, read_settings, unknown_variables
 from standalone.data_dir import default_data_dir
 from standalone.stopping import until_stopped
@@ -32,6 +33,7 @@ On a Postgres of your own, named by FACEPASS_DATABASE__DSN:
   facepass-server indexer      run the server that takes photos in
   facepass-server searcher     run the server that finds people in them
   facepass-server health       ask a running server how it is
+  facepass-server citus        spread events over several databases, where one is too small
 """
 EPILOG = """\
 Settings are FACEPASS_* variables; deploy/env.example and docs/configuration.md list them all.
@@ -113,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     backup.add_verify(_add(commands, "verify", "look whether a backup is whole", backup.VERIFY))
     again = _add(commands, "reapply", "erase again in a restored database", backup.REAPPLY)
     backup.add_reapply(again)
+    citus.add_commands(_add(commands, "citus", "spread events over several databases", citus.HELP))
     doctor = _add(commands, "doctor", "look for what is set up wrongly, and say what to do")
     doctor.set_defaults(command=_doctor)
     _add_data_dir(doctor)

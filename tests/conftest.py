@@ -23,6 +23,7 @@ from facepass.v1.events_pb2_grpc import EventsStub
 from facepass.v1.indexer_pb2_grpc import IndexerStub
 from facepass.v1.searcher_pb2_grpc import SearcherStub
 from fsync import set_fsync
+from given_citus import GivenCitus
 from given_postgres import GivenPostgres
 from pydantic import SecretStr
 
@@ -93,9 +94,12 @@ def _material(variable: str, name: str) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
-    """One embedded Postgres for the session, or the one of FACEPASS_TEST_DSN."""
+    """One embedded Postgres for the session, or the one of FACEPASS_TEST_DSN, which is a
+    coordinator of Citus where FACEPASS_TEST_CITUS names its workers."""
     if GIVEN:
-        with GivenPostgres(GIVEN) as server:
+        workers = os.environ.get("FACEPASS_TEST_CITUS", "")
+        chosen = GivenCitus(GIVEN, workers.split(",")) if workers else GivenPostgres(GIVEN)
+        with chosen as server:
             yield server
         return
     folder = Path(tempfile.mkdtemp(prefix="facepass-session-"))

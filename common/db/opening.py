@@ -40,6 +40,10 @@ _SESSION = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "2",
 }
+_WITH_CITUS = "SET plan_cache_mode = auto; SET citus.override_table_visibility = off"
+"""What is not one look-up by key is planned anew each time: only then it is known where it goes.
+And Citus need not look whether each table of the catalogue is a shard when the driver asks for a
+type, which takes it half a second."""
 _WRONG = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError)
 _NOT_THERE_YET = (
     asyncpg.PostgresConnectionError,
@@ -63,8 +67,11 @@ async def open_database(
     async def prepare(connection: asyncpg.Connection) -> None:
         await register_codecs(connection)
         connections.add(connection)
-
-        database.met(await connection.fetchval(SQL["server"]))
+        server = await connection.fetchrow(SQL["server"])
+        if server["citus"]:
+            await connection.execute(_WITH_CITUS)
+        database.distributed = server["citus"]
+        database.met(server["started"])
 
     hosts = Hosts(settings.dsn.get_secret_value())
     pool = _pool(hosts, settings, prepare, settings.acquire_timeout_s)

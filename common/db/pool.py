@@ -10,11 +10,13 @@ from typing import TypeAlias, TypeVar
 
 import asyncpg
 
+from common.db.sql import load_queries
 from common.errors import DatabaseUnavailable, FacePassError, OutOfSpace
 from common.names import EventName
 from common.traces.span import stage
 
 Connection: TypeAlias = asyncpg.Connection
+SQL = load_queries("common.db")
 T = TypeVar("T")
 # An event's own relation was replaced between the look at the event's row and the look into it.
 REPLACED = (
@@ -24,8 +26,13 @@ REPLACED = (
     asyncpg.InvalidCachedStatementError,
 )
 _ATTEMPTS = 5
+_NODES_S = 0.02
+"""By so much later than another a node may show a commit that reached both."""
 _EVENT = "facepass.event_id"
 """The setting that the policies of the wall compare with."""
+_ON_ALL_NODES = "SET LOCAL citus.propagate_set_commands = 'local'; DO 'BEGIN {set}; END'"
+"""Has Citus repeat on each node that a transaction reaches what is set for it. It repeats the whole
+message that the setting stands in: hence the block, which is a message without a BEGIN."""
 _KEPT_OF = 4
 """One in so many connections may stay out of the pool between short statements."""
 _GOODBYE_S = 1.0
@@ -40,6 +47,8 @@ _AWAY = (
     asyncpg.InsufficientResourcesError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.ReadOnlySQLTransactionError,
+    # Between a commit and whoever moves its event to another node.
+    asyncpg.DeadlockDetectedError,
     OSError,
 )
 
@@ -94,6 +103,9 @@ class Database:
         self.waited: Callable[[float], object] = lambda _: None
         """Told of each wait for a connection, in seconds."""
         self._servers: set[datetime] = set()
+        self.distributed = False
+        """Whether event data may be on other nodes, by Citus: they see what a transaction sets, and
+        nothing that a session does; and each has a snapshot of its own."""
         self.replaced: Callable[[], object] = lambda: None
         """Told that another server answers now, before anybody reads what it holds: the last of
         what the one before held may be gone."""
@@ -124,6 +136,13 @@ class Database:
     async def statements(self, event: EventName | None = None) -> AsyncIterator[asyncpg.Connection]:
         """A connection whose statements each see what is committed when they begin: cheaper than
         a snapshot. Raises SnapshotNeeded where an event's own relation was replaced meanwhile."""
+        if self.distributed and event is not None:
+            try:
+                async with self._transaction(event, "READ COMMITTED", looking=True) as connection:
+                    yield connection
+            except REPLACED as error:
+                raise SnapshotNeeded from error
+            return
         try:
             kept = await self._take(_seen(event))
             connection = kept.connection
@@ -193,14 +212,17 @@ class Database:
         event: EventName | None = None,
     ) -> T:
         """Do `work` in a snapshot; again in a new one where an event's own relation was replaced
-        meanwhile, so it must not change anything."""
+        meanwhile, or lives on another node, which shows a commit earlier or later than the event's:
+        so it must not change anything."""
         for attempt in range(_ATTEMPTS):
             try:
                 async with self.snapshot(event) as connection:
                     return await work(connection)
-            except REPLACED:
+            except (*REPLACED, SnapshotNeeded) as error:
                 if attempt == _ATTEMPTS - 1:
                     raise
+                if isinstance(error, SnapshotNeeded):
+                    await asyncio.sleep(_NODES_S)
         raise AssertionError
 
     @asynccontextmanager
@@ -218,14 +240,25 @@ class Database:
 
     @asynccontextmanager
     async def _transaction(
-        self, event: EventName | None, isolation: str, *, readonly: bool = False
+        self,
+        event: EventName | None,
+        isolation: str,
+        *,
+        readonly: bool = False,
+        looking: bool = False,
     ) -> AsyncIterator[asyncpg.Connection]:
+        """looking: nothing is changed, though it might be."""
         try:
             connection = await self._acquire()
             try:
                 access = "READ ONLY" if readonly else "READ WRITE"
-                await _begin(connection, f"ISOLATION LEVEL {isolation} {access}", _seen(event))
+                see = f"SET LOCAL {_EVENT} = '{_seen(event)}'"
+                if self.distributed and event is not None:
+                    see = _ON_ALL_NODES.format(set=see.replace("'", "''"))
+                await _begin(connection, f"ISOLATION LEVEL {isolation} {access}", see)
                 try:
+                    if self.distributed and event is not None and not (readonly or looking):
+                        await connection.execute(SQL["hold_place"], event.key)
                     yield connection
                 except BaseException as error:
                     _discard_if_demoted(connection, error)
@@ -247,10 +280,10 @@ def _seen(event: EventName | None) -> str:
     return "" if event is None else str(event.key)
 
 
-async def _begin(connection: asyncpg.Connection, how: str, seen: str) -> None:
+async def _begin(connection: asyncpg.Connection, how: str, see: str) -> None:
     try:
         # Both in one message, so that it takes no longer than BEGIN.
-        await connection.execute(f"BEGIN {how}; SET LOCAL {_EVENT} = '{seen}'")
+        await connection.execute(f"BEGIN {how}; {see}")
     except asyncpg.FeatureNotSupportedError as error:
         _discard(connection)
         raise asyncpg.ReadOnlySQLTransactionError("a standby begins no such transaction") from error

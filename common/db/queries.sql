@@ -153,17 +153,22 @@ DELETE FROM {faces} WHERE event_id = $1 AND face_no = $2;
 -- $1 event_id, $2 first face number, $3 face number to end before, $4 face numbers or NULL for all of these.
 SELECT remove_faces($1, $2, $3, $4);
 
+-- hold_place --
+-- $1 event_id. Whoever moves the event's rows to another node waits until this transaction ends, or this one for that: the
+-- lock of a row alone stays where the row was.
+DELETE FROM event WHERE event_id = $1 AND version < 0;
+
 -- sign_of_life --
 -- No parameters.
 SELECT 1;
 
 -- server --
--- No parameters. Which server this is: when it was started.
-SELECT pg_postmaster_start_time();
+-- No parameters. Which server this is: when it was started; and whether Citus is in this database.
+SELECT pg_postmaster_start_time() AS started, to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL AS citus;
 
 -- wall --
--- No parameters; facepass.event_id must not be set. What this role could see of all events: roles that it may become
--- and that own the tables or stand above all policies, tables that are open to it, canaries (migration 0007).
+-- No parameters. What this role could see of all events: roles that it may become and that own the tables or stand above
+-- all policies, and tables that are open to it.
 WITH walled AS (SELECT c.oid, c.relowner, c.relrowsecurity, n.nspname ~ '^ev_[0-9]+$' AS own
                   FROM pg_class c
                   JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -179,11 +184,14 @@ SELECT session_user::text AS role,
                FROM walled
               WHERE NOT relrowsecurity
                  -- Not of own relations: one that is being dropped would look open.
-                 OR (NOT own AND NOT row_security_active(oid)) ORDER BY 1) AS open_tables,
-       (SELECT count(*) FROM photo WHERE event_id = 0) + (SELECT count(*) FROM face WHERE event_id = 0)
+                 OR (NOT own AND NOT row_security_active(oid)) ORDER BY 1) AS open_tables;
+
+-- canaries --
+-- No parameters; facepass.event_id must not be set. Rows that nobody may see (migration 0007), as this role sees them.
+SELECT (SELECT count(*) FROM photo WHERE event_id = 0) + (SELECT count(*) FROM face WHERE event_id = 0)
            + (SELECT count(*) FROM tombstone WHERE event_id = 0)
            + (SELECT count(*) FROM ingest WHERE event_id = 0)
-           + (SELECT count(*) FROM suppression WHERE event_id = 0) AS canaries;
+           + (SELECT count(*) FROM suppression WHERE event_id = 0);
 
 -- log_archive --
 -- No parameters. Whether the server archives its log, how many finished files wait for it, and for how many seconds

@@ -50,4 +50,5 @@ class Wall:
 async def examine_wall(connection: asyncpg.Connection) -> Wall:
     """Look at it from a connection that has not named an event. The migrations must have run."""
     row = await connection.fetchrow(SQL["wall"])
-    return Wall(row["role"], tuple(row["above"]), tuple(row["open_tables"]), row["canaries"])
+    canaries = await connection.fetchval(SQL["canaries"])
+    return Wall(row["role"], tuple(row["above"]), tuple(row["open_tables"]), canaries)

@@ -90,7 +90,12 @@ class DatabaseWatch:
         return True
 
     async def _look_at_wall(self, connection: asyncpg.Connection) -> None:
-        holes = (await examine_wall(connection)).holes
+        try:
+            holes = (await examine_wall(connection)).holes
+        except asyncpg.PostgresConnectionError:
+            if connection.is_closed():
+                raise
+            return  # not this server is away, but a node that it asked
         self._metrics.wall_stands.set(int(not holes))
         if holes:
             extra = {"action": "wall_is_open"}

@@ -81,8 +81,10 @@ class ExpiredEvents:
     async def remove_suppressions(self) -> None:
         """Remove templates of suppressions that have ended."""
         async with self._database.transaction() as connection:
-            names = [row["name"] for row in await connection.fetch(SQL["ended_suppressions"])]
-        for name in map(EventName, names):
+            ended = await connection.fetch(SQL["ended_suppressions"])
+            keys = [row["event_id"] for row in ended]
+            rows = await connection.fetch(SQL["event_names"], keys) if keys else []
+        for name in (EventName(row["name"]) for row in rows):
             async with self._database.transaction(name) as connection:
                 await connection.execute(SQL["delete_suppressions"], name.key, True)
 

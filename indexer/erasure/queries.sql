@@ -9,6 +9,10 @@ INSERT INTO erasure (erasure_id, kind, event_id, event, uid, subject, photos, fa
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, coalesce($13, now()),
        coalesce((SELECT array_agg(r.relation) FROM relation r WHERE r.event_id = $3 AND r.uid = $5), '{}');
 
+-- commit_together --
+-- Once in a transaction that changes control data and an event's rows.
+SELECT commit_together();
+
 -- erasure --
 -- $1 erasure_id.
 SELECT * FROM erasure WHERE erasure_id = $1;
@@ -81,7 +85,8 @@ SELECT CASE WHEN current_setting('server_version_num')::int >= 170000
             ELSE pg_has_role((SELECT relowner FROM pg_class WHERE oid = 'face'::regclass), 'USAGE') END;
 
 -- forget_rewritten --
--- Pages of a table's former file.
+-- Pages of a table's former file, and shards where there are none any more.
+WITH shards AS (DELETE FROM shard_residue WHERE NOT is_distributed() AND NOT is_moving())
 DELETE FROM residue
  WHERE filenode NOT IN (pg_relation_filenode('face'), pg_relation_filenode('suppression'));
 
@@ -104,6 +109,33 @@ VACUUM (FREEZE) face;
 -- $1 blocks, $2 xids.
 SELECT wipe_pages($1, $2);
 
+-- forget_moved --
+-- Shards that were split: what is live of them has new files, and the old ones are gone.
+DELETE FROM shard_residue
+ WHERE NOT is_moving() AND shard NOT IN (SELECT shardid FROM pg_dist_shard);
+
+-- ready_shards --
+-- As ready_pages. With where each shard is, what writes its files anew there, and what to ask before.
+SELECT r.shard, r.xid, n.nodename, n.nodeport, format('VACUUM (FULL) %s', shard_name(s.logicalrelid, s.shardid)) AS rewrite,
+       format($$SELECT count(*) FROM (SELECT xact_start AS began FROM pg_stat_activity WHERE backend_xmin IS NOT NULL
+                                      UNION ALL SELECT prepared FROM pg_prepared_xacts) AS holders
+                 WHERE began < %L$$, r.time) AS held
+  FROM shard_residue r
+  JOIN pg_dist_shard s ON s.shardid = r.shard
+  JOIN pg_dist_placement p ON p.shardid = r.shard
+  JOIN pg_dist_node n ON n.groupid = p.groupid AND n.noderole = 'primary'
+ WHERE NOT is_moving()
+   AND age(r.xid::xid) > (SELECT coalesce(max(greatest(age(backend_xmin), age(backend_xid))), 0) FROM pg_stat_activity)
+ ORDER BY r.time;
+
+-- run_on_node --
+-- $1 name and $2 port of a node, $3 what is to be run there, by itself.
+SELECT success, result FROM master_run_on_worker(ARRAY[$1::text], ARRAY[$2::int], ARRAY[$3::text], false);
+
+-- forget_shard --
+-- $1 shard, $2 xid. Unless more was removed since.
+DELETE FROM shard_residue WHERE shard = $1 AND xid = $2;
+
 -- rewrite_suppressions --
 -- A handful of rows.
 VACUUM (FULL) suppression;
@@ -116,7 +148,7 @@ SET statement_timeout = 0;
 RESET statement_timeout;
 
 -- residue_counts --
-SELECT (SELECT count(*) FROM residue) AS pages,
+SELECT (SELECT count(*) FROM residue) + (SELECT count(*) FROM shard_residue) AS pages,
        coalesce((SELECT extract(epoch FROM now() - min(create_time)) FROM erasure
                   WHERE physical_time IS NULL), 0)::float8 AS age_s;
 
@@ -126,8 +158,14 @@ UPDATE erasure e
    SET wiped_lsn = pg_current_wal_insert_lsn()
  WHERE e.physical_time IS NULL AND e.wiped_lsn IS NULL
    AND NOT EXISTS (SELECT FROM residue r WHERE r.since <= e.xid)
+   AND NOT EXISTS (SELECT FROM shard_residue r WHERE r.since <= e.xid) AND NOT is_moving()
    AND NOT EXISTS (SELECT FROM relation r WHERE r.relation = ANY (e.relations))
 RETURNING e.erasure_id;
+
+-- to_disk_on_nodes --
+-- As the two below, on every node.
+SELECT bool_and(success) FROM unnest('{SELECT pg_switch_wal(), CHECKPOINT}'::text[]) AS command,
+       run_command_on_all_nodes(command);
 
 -- switch_wal --
 -- So that the file of the log that holds what was removed is not gone on with.
@@ -169,17 +207,16 @@ SELECT remove_stray_ingest($1);
 INSERT INTO suppression (event_id, suppression_id, uid, min_similarity, until, embedding) VALUES ($1, $2, $3, $4, $5, $6);
 
 -- ended_suppressions --
--- Names of the events that have some.
-SELECT name FROM event WHERE event_id IN (SELECT events_with_ended_suppressions());
+-- Ids of the events that have some.
+SELECT event_id FROM events_with_ended_suppressions() AS event_id;
+
+-- event_names --
+-- $1 event_ids, expired ones too.
+SELECT name FROM event WHERE event_id = ANY ($1::bigint[]);
 
 -- delete_suppressions --
 -- $1 event_id, $2 whether only those that have expired.
-WITH gone AS (
-    DELETE FROM suppression WHERE event_id = $1 AND (NOT $2 OR until <= now()) RETURNING 1
-)
-INSERT INTO residue (filenode, block)
-SELECT DISTINCT pg_relation_filenode('suppression')::oid, -1 FROM gone
-ON CONFLICT (filenode, block) DO UPDATE SET xid = pg_current_xact_id();
+SELECT remove_suppressions($1, $2);
 
 -- photo_ids --
 -- $1 event_id, $2 photo numbers.

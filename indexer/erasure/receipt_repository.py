@@ -61,6 +61,7 @@ async def record_event(connection: Connection, event: Event, kind: Kind) -> UUID
 
 async def record(connection: Connection, entry: Entry) -> None:
     """Write a receipt, in the transaction that removes what it tells of."""
+    await connection.execute(SQL["commit_together"])
     await connection.execute(
         SQL["insert_erasure"],
         entry.erasure_id,

@@ -1,5 +1,6 @@
 """What of removed templates is still in the database's files."""
 
+import logging
 from dataclasses import dataclass
 
 import asyncpg
@@ -7,6 +8,7 @@ import asyncpg
 from common.db.pool import Database
 from common.db.sql import load_queries
 
+log = logging.getLogger(__name__)
 SQL = load_queries("indexer.erasure")
 _PAGES_AT_A_TIME = 50
 _PAGES_A_ROUND = 20_000
@@ -58,6 +60,47 @@ class ResidueRepository:
             async with self._database.transaction() as connection:
                 await connection.execute(SQL["forget_rewritten"])
 
+    async def wipe_shards(self) -> tuple[int, int]:
+        """Write shards anew from which something was removed, and to disk, one at a time; returns
+        how many there were and how many were done. Nothing on a database that is not distributed.
+
+        Searches and uploads of a shard's events wait meanwhile.
+        """
+        if not self._database.distributed:
+            return 0, 0
+        async with self._database.transaction() as connection:
+            await connection.execute(SQL["forget_rewritten"])
+            await connection.execute(SQL["forget_moved"])
+            shards = await connection.fetch(SQL["ready_shards"])
+        done = 0
+        for shard in shards:
+            if await self._rewrite(shard):
+                async with self._database.transaction() as connection:
+                    await connection.execute(SQL["forget_shard"], shard["shard"], shard["xid"])
+                done += 1
+        return len(shards), done
+
+    async def _rewrite(self, shard: asyncpg.Record) -> bool:
+        """Whether nobody there could see what was removed, and it is gone now."""
+        node = (shard["nodename"], shard["nodeport"])
+        async with self._database.statements() as connection:
+            await connection.execute(SQL["lift_timeout"])
+            try:
+                held = await connection.fetchrow(SQL["run_on_node"], *node, shard["held"])
+                if not held["success"] or held["result"] != "0":
+                    return False
+                for command in (shard["rewrite"], SQL["switch_wal"], SQL["checkpoint"]):
+                    ran = await connection.fetchrow(
+                        SQL["run_on_node"], *node, command, timeout=_HOUR_S
+                    )
+                    if not ran["success"]:
+                        extra = {"action": "shard_not_wiped", "shard": shard["shard"]}
+                        log.warning("shard not wiped: %s", ran["result"], extra=extra)
+                        return False
+            finally:
+                await connection.execute(SQL["restore_timeout"])
+        return True
+
     async def _vacuum(self, query: str) -> None:
         # Not in a transaction, so the longest run cannot be set for it alone.
         async with self._database.statements() as connection:
@@ -78,6 +121,8 @@ class ResidueRepository:
         it is time."""
         try:
             async with self._database.statements() as connection:
+                if self._database.distributed:
+                    return bool(await connection.fetchval(SQL["to_disk_on_nodes"], timeout=_HOUR_S))
                 await connection.fetch(SQL["switch_wal"])
                 await connection.execute(SQL["checkpoint"], timeout=_HOUR_S)
         except asyncpg.InsufficientPrivilegeError:

@@ -83,11 +83,12 @@ class Upkeep:
         """Overwrite what removed templates left, as far as nobody can see them any more."""
         if await self._may_vacuum():
             pages, done = await self._residue.wipe_faces()
-            self._metrics.erasure_pages.inc(done)
             if done < pages:
                 extra = {"action": "pages_not_wiped", "pages": pages - done}
                 log.warning("pages not wiped; VACUUM FULL face would", extra=extra)
             await self._residue.wipe_suppressions()
+            _, shards = await self._residue.wipe_shards()
+            self._metrics.erasure_pages.inc(done + shards)
         if await self._residue.mark_wiped():
             await self._residue.checkpoint()
         for kind, seconds in await self._residue.mark_physical(self._erasure.backup_retention_days):

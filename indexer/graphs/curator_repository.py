@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+import asyncpg
+
 from common.db.events import EventReader
-from common.db.pool import Database
+from common.db.pool import Connection, Database
 from common.db.sql import load_queries
 from common.errors import EventNotFound
 from common.event import Event
@@ -47,6 +49,7 @@ class CuratorRepository:
                 settings.fold_share,
                 LEAST_FOLD,
             )
+            events += await _to_renew(connection, settings.quiet_s)
             relations = await connection.fetch(SQL["relations"])
             left = [r["event_id"] for r in relations if r["state"] == "CLEANING" and not r["open"]]
             if left:
@@ -78,7 +81,9 @@ class CuratorRepository:
     async def forget_tombstones(self, age_s: float) -> None:
         """Delete tombstones older than that; a Searcher further behind reads its gallery anew."""
         async with self._database.transaction() as connection:
-            rows = await connection.fetch(SQL["events_with_old_tombstones"], age_s)
+            old = await connection.fetch(SQL["events_with_old_tombstones"], age_s)
+            keys = [row["event_id"] for row in old]
+            rows = await connection.fetch(SQL["events_by_key"], keys) if keys else []
         for row in rows:
             while await self._forget_some(EventName(row["name"]), age_s):
                 pass
@@ -96,3 +101,16 @@ class CuratorRepository:
             await connection.execute(SQL["raise_tombstone_floor"], key, floor)
             await connection.execute(SQL["delete_tombstones"], key, floor)
             return True
+
+
+async def _to_renew(connection: Connection, quiet_s: float) -> list[asyncpg.Record]:
+    """Events whose graph's files hold something that was removed."""
+    found = await connection.fetch(SQL["relations_with_residue"], quiet_s)
+    if not found:
+        return []
+    keys, relations = ([row[name] for row in found] for name in ("event_id", "relation"))
+    at_once = [row["relation"] for row in found if row["at_once"]]
+    events: list[asyncpg.Record] = await connection.fetch(
+        SQL["events_to_renew"], keys, relations, at_once, quiet_s
+    )
+    return events

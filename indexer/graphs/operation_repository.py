@@ -1,12 +1,14 @@
 """Operations in the database, and their queue."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from uuid import UUID, uuid4
 
 import asyncpg
 
 from common.auth.caller import caller
-from common.db.pool import Database
+from common.db.pool import Connection, Database
 from common.db.sql import load_queries
 from common.event import Event
 from common.names import EventName
@@ -56,15 +58,15 @@ class OperationRepository:
         """None for one of an event that is none of the caller's, too."""
         async with self._database.transaction() as connection:
             events = caller.get().events
-            row = await connection.fetchrow(SQL["operations"], operation_id, None, 1, events)
-            return None if row is None else _operation(row)
+            rows = await connection.fetch(SQL["operations"], operation_id, None, 1, events)
+            return next(iter(await _operations(connection, rows)), None)
 
     async def list(self, after: UUID | None, limit: int) -> list[Operation]:
         """Operations of the caller's events by id, from the one after `after`."""
         async with self._database.transaction() as connection:
             events = caller.get().events
             rows = await connection.fetch(SQL["operations"], None, after, limit, events)
-            return [_operation(row) for row in rows]
+            return await _operations(connection, rows)
 
     async def delete(self, operation_id: UUID) -> None:
         """Forget an operation if it is done."""
@@ -156,6 +158,23 @@ class OperationQueue:
         """Forget operations that ended so long ago."""
         async with self._database.transaction() as connection:
             await connection.execute(SQL["forget_operations"], age_s)
+
+
+async def _operations(connection: Connection, rows: Sequence[asyncpg.Record]) -> "list[Operation]":
+    """What is open for an event that has expired has ended, as for one that was deleted."""
+    keys = [row["event_id"] for row in rows if not row["done"]]
+    expired = await connection.fetch(SQL["expired"], keys) if keys else []
+    ends = {row["uid"]: row["expire_time"] for row in expired}
+    return [
+        _operation(row) if row["done"] or row["uid"] not in ends else _ended(row, ends[row["uid"]])
+        for row in rows
+    ]
+
+
+def _ended(row: asyncpg.Record, end_time: datetime) -> Operation:
+    failure = Failure("EVENT_NOT_FOUND", "the event was deleted")
+    operation = _operation(row)
+    return replace(operation, phase=Phase.DONE, done=True, failure=failure, end_time=end_time)
 
 
 def _operation(row: asyncpg.Record) -> Operation:

@@ -38,19 +38,16 @@ RETURNING event;
 
 -- operations --
 -- $1 operation_id or NULL, $2 operation_id after which the page starts or NULL, $3 limit, $4 names of events, or
--- beginnings that end in *. What is open for an event that has expired has ended, as for one that was deleted.
-SELECT o.operation_id, o.event, o.uid, o.faces_done, o.faces_total, o.create_time,
-       CASE WHEN gone THEN 'DONE' ELSE o.phase END AS phase, o.done OR gone AS done,
-       CASE WHEN gone THEN 'EVENT_NOT_FOUND' ELSE o.error_reason END AS error_reason,
-       CASE WHEN gone THEN 'the event was deleted' ELSE o.error_message END AS error_message,
-       CASE WHEN gone THEN e.expire_time ELSE o.end_time END AS end_time
-  FROM operation o
-  LEFT JOIN event e ON e.event_id = o.event_id AND e.uid = o.uid
- CROSS JOIN LATERAL (SELECT NOT o.done AND coalesce(e.expire_time <= now(), false) AS gone) AS expired
- WHERE ($1::uuid IS NULL OR o.operation_id = $1) AND ($2::uuid IS NULL OR o.operation_id > $2)
-   AND o.event LIKE ANY (ARRAY(SELECT replace(pattern, '*', '%') FROM unnest($4::text[]) AS pattern))
- ORDER BY o.operation_id
+-- beginnings that end in *.
+SELECT * FROM operation
+ WHERE ($1::uuid IS NULL OR operation_id = $1) AND ($2::uuid IS NULL OR operation_id > $2)
+   AND event LIKE ANY (ARRAY(SELECT replace(pattern, '*', '%') FROM unnest($4::text[]) AS pattern))
+ ORDER BY operation_id
  LIMIT $3;
+
+-- expired --
+-- $1 event_ids. Which of them have expired, and when.
+SELECT uid, expire_time FROM event WHERE event_id = ANY ($1::bigint[]) AND expire_time <= now();
 
 -- delete_operation --
 -- $1 operation_id.
@@ -137,13 +134,17 @@ SELECT index_relation($1, $2, $3);
 
 -- relation_size --
 -- $1 relation. Bytes of table and indexes.
-SELECT pg_total_relation_size(format('ev_%s.face', $1::bigint)::regclass);
+SELECT relation_bytes($1);
 
 -- forget_in_relation --
 -- From {faces}: $1 event_id, $2 pack_id, $3 version after which deletions are not in it yet, $4 the last to follow.
 DELETE FROM {faces}
  WHERE event_id = $1 AND pack_id = $2
    AND face_no IN (SELECT face_no FROM tombstone WHERE event_id = $1 AND version > $3 AND version <= $4);
+
+-- commit_together --
+-- Once in a transaction that changes control data and an event's row.
+SELECT commit_together();
 
 -- adopt_relation --
 -- $1 event_id, $2 relation, $3 mark, $4 faces, $5 bytes, $6 ef_search, $7 recall. Of a locked event.
@@ -225,15 +226,24 @@ SELECT event_id, name, uid FROM event WHERE event_id = ANY ($1::bigint[]);
 -- $1 faces from which an event has a graph, $2 seconds of quiet, $3 share and $4 number of new faces to be folded in.
 SELECT event_id, name, uid FROM event
  WHERE pack_id IS NOT NULL AND (expire_time IS NULL OR expire_time > now())
-   AND (face_time <= now() - make_interval(secs => $2)
-        AND CASE WHEN relation IS NULL THEN faces >= $1
-                 ELSE faces < $1 / 2.0 OR next_face_no - relation_mark > greatest($3 * relation_faces, $4) END
-        -- What was removed from a graph is in its files until it is built anew.
-        OR EXISTS (SELECT FROM erasure x
-                    WHERE x.event_id = event.event_id AND x.physical_time IS NULL AND x.wiped_lsn IS NULL
-                      AND event.relation = ANY (x.relations)
-                      AND (face_time <= now() - make_interval(secs => $2)
-                           OR x.create_time <= now() - make_interval(secs => 10 * $2::float8))));
+   AND face_time <= now() - make_interval(secs => $2)
+   AND CASE WHEN relation IS NULL THEN faces >= $1
+            ELSE faces < $1 / 2.0 OR next_face_no - relation_mark > greatest($3 * relation_faces, $4) END;
+
+-- relations_with_residue --
+-- $1 seconds of quiet. What was removed from a graph is in its files until it is built anew; and whether that waits no
+-- longer for its event to be quiet.
+SELECT r.event_id, r.relation, min(x.create_time) <= now() - make_interval(secs => 10 * $1::float8) AS at_once
+  FROM erasure x
+  JOIN relation r ON r.event_id = x.event_id AND r.relation = ANY (x.relations)
+ WHERE x.physical_time IS NULL AND x.wiped_lsn IS NULL AND r.state <> 'DROPPING'
+ GROUP BY r.event_id, r.relation;
+
+-- events_to_renew --
+-- $1 event_ids, $2 relations, $3 those that wait no longer, $4 seconds of quiet. Of events that use one of these.
+SELECT event_id, name, uid FROM event
+ WHERE event_id = ANY ($1::bigint[]) AND relation = ANY ($2::bigint[]) AND (expire_time IS NULL OR expire_time > now())
+   AND (face_time <= now() - make_interval(secs => $4) OR relation = ANY ($3::bigint[]));
 
 -- promoted_after --
 -- $1 event_id. The next event with a graph.
@@ -257,8 +267,7 @@ UPDATE event SET relation_ef = $4, relation_recall = $5 WHERE event_id = $1 AND 
 
 -- events_with_old_tombstones --
 -- $1 age in seconds.
-SELECT name FROM event
- WHERE event_id IN (SELECT events_with_tombstones(now() - make_interval(secs => $1)));
+SELECT event_id FROM events_with_tombstones(now() - make_interval(secs => $1)) AS event_id;
 
 -- tombstone_floor --
 -- $1 event_id, $2 age in seconds, $3 how many at most. The version up to which they can go.

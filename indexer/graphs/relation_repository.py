@@ -129,6 +129,7 @@ class RelationRepository:
             )
             if moved is None:
                 raise Superseded
+            await connection.execute(SQL["commit_together"])
             await connection.execute(
                 SQL["adopt_relation"],
                 event.name.key,
@@ -196,6 +197,7 @@ class RelationRepository:
         assert event.relation is not None
         async with self._step(claim, changing=True) as (connection, current):
             _check_unchanged(current, event)
+            await connection.execute(SQL["commit_together"])
             await connection.execute(SQL["leave_relation"], event.name.key)
             await connection.execute(SQL["give_up_relation"], event.relation.number)
 

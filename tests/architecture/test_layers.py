@@ -32,7 +32,8 @@ VISION_ONLY = ("onnxruntime", "onnx", "insightface.model_zoo", "_dlib_pybind11",
 SQL_IN_CODE = (
     "common/db/migrate.py",
     "standalone/cluster.py",
-    "standalone/doctor/database.py",  # tells people what to run
+    "standalone/citus/distribution.py",  # tells people what to run
+    "standalone/doctor/database.py",  # as well
     "standalone/embedded.py",
 )
 SQL = re.compile(

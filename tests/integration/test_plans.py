@@ -66,10 +66,12 @@ QUERIES: dict[str, dict[str, list[Any]]] = {
         "shown": [EVENT, ID],
         "photos_by_no": [EVENT, [1, 2, 3]],
         "tombstones": [EVENT, 29],
+        "hold_place": [EVENT],
     },
     "searcher": {
         "photo_no": [EVENT, "photo-3"],
         "alive_events": [[EVENT, 1, 2]],
+        "wait_for_writers": [EVENT],
     },
     "indexer": {
         "event_request": [EVENT],
@@ -92,6 +94,8 @@ QUERIES: dict[str, dict[str, list[Any]]] = {
         "leave_relation": [EVENT],
         "next_copy": [EVENT, 1, 5, 20],
         "events_by_key": [[EVENT, 1, 2]],
+        "expired": [[EVENT, 1, 2]],
+        "events_to_renew": [[EVENT, 1, 2], [1], [1], 60.0],
         "promoted_after": [EVENT],
         "set_ef_search": [EVENT, ID, 1, 100, 1.0],
         "tombstone_floor": [EVENT, 10.0, 5],
@@ -232,8 +236,6 @@ OF_EVENT_DATA = re.compile(
     rf"\b(FROM|JOIN|UPDATE|INTO)\s+({'|'.join(sorted(EVENT_DATA))})\b|\{{(faces|into)\}}"
 )
 LEFT_OUT = {
-    # Of few operations, with the event of each.
-    ("indexer.graphs", "operations"),
     # In the background: the rows of all events, which are few.
     ("indexer.graphs", "stored_counts"),
     # Only insert.
@@ -244,9 +246,8 @@ LEFT_OUT = {
     # At start, of all events.
     ("common.db", "events_by_template_key"),
     # In the background: all events in turn, all faces of one, or rows of none.
-    ("common.db", "wall"),
+    ("common.db", "canaries"),
     ("indexer.graphs", "due_events"),
-    ("indexer.graphs", "events_with_old_tombstones"),
     ("indexer.graphs", "copy_faces"),
     ("indexer.graphs", "forget_in_relation"),
     ("indexer.graphs", "count_in_graph"),

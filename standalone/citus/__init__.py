@@ -1,0 +1,1 @@
+"""Event data over several databases, by Citus, which the operator has installed."""
