@@ -135,9 +135,9 @@ bench-index: setup ## Measure indexing with real model packs against insightface
 
 locks: setup ## Resolve requirements/*.lock again.
 	$(BIN)/pip install --quiet uv
-	$(BIN)/$(LOCK) --extra cpu --extra starter --group dev -o requirements/dev.lock
-	$(BIN)/$(LOCK) --extra cpu --extra starter -o requirements/cpu.lock
-	$(BIN)/$(LOCK) --no-config --override requirements/gpu.overrides --extra gpu -o requirements/gpu.lock
+	$(BIN)/$(LOCK) --extra cpu --extra starter --extra tracing --group dev -o requirements/dev.lock
+	$(BIN)/$(LOCK) --extra cpu --extra starter --extra tracing -o requirements/cpu.lock
+	$(BIN)/$(LOCK) --no-config --override requirements/gpu.overrides --extra gpu --extra tracing -o requirements/gpu.lock
 
 clean: ## Remove what was made here, less .venv.
 	rm -rf demo/out dist .chaos-figures .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -16,29 +16,22 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-from pydantic import SecretStr
-
 from bench.figures import Bar, Figure, Rounds, as_json, as_text, call_by_call, milliseconds, ratio
 from bench.fill_repository import PACK
+from bench.filling import fill
 from bench.ground import Ground, prepared
 from bench.searches import Searches, of_round
-from bench.templates import FACES_PER_PHOTO, Gallery, Population, Sizes, Templates
-from bench.writer import Writer
-from common.config import DatabaseSettings, TemplateSettings
-from common.db.events import EventReader, PackRegistry
-from common.db.opening import open_database
-from common.event import EventFields
+from bench.templates import Gallery, Population, Sizes, Templates
+from common.config import TemplateSettings
 from common.names import EventName
 from common.templates.keys import TemplateKeys, new_key
-from indexer.event_repository import EventRepository
-from indexer.write_repository import WriteRepository
 
 _DATABASE = "rotation"
 _SIZES = Sizes(0.1)
 _LABELS = {"500": "5k", "5k": "50k"}
 """Faces of the events that are searched, and the label of as large a one at this scale."""
 _BAR = Bar("<=", 1.02)
-_ROUNDS, _CALLS, _AT_A_TIME = 15, 200, 64
+_ROUNDS, _CALLS = 15, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +72,9 @@ def _pair(population: Population, label: str) -> Pair:
 
 
 async def _fill(ground: Ground, pair: Pair, keys: TemplateKeys) -> None:
-    settings = DatabaseSettings(dsn=SecretStr(ground.server_dsn(_DATABASE)), pool_size=2)
-    async with open_database(settings) as database:
-        reader = EventReader(PackRegistry(), keys)
-        async with database.transaction() as connection:
-            pack = await PackRegistry().register(connection, PACK)
-        for gallery, key in ((pair.plain, None), (pair.rotated, keys.first)):
-            events = EventRepository(database, reader, key)
-            event = await events.create(gallery.name, EventFields(), None)
-            writer = Writer(WriteRepository(database, reader, pack), event)
-            photos = [
-                writer.photo(pair.templates[first : first + FACES_PER_PHOTO])
-                for first in range(0, gallery.size, FACES_PER_PHOTO)
-            ]
-            for first in range(0, len(photos), _AT_A_TIME):
-                await writer.write(photos[first : first + _AT_A_TIME])
+    dsn = ground.server_dsn(_DATABASE)
+    await fill(dsn, pair.plain.name, pair.templates)
+    await fill(dsn, pair.rotated.name, pair.templates, keys)
 
 
 def _measure(ground: Ground, key_file: Path, pairs: dict[str, Pair]) -> list[Figure]:

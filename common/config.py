@@ -8,10 +8,25 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
-Address = Annotated[str, Field(pattern=r"^(unix:.+|[^\s:]+:\d{1,5}|\[[^\s\]]+\]:\d{1,5})$")]
+_HOST_PORT = r"([^\s:/]+|\[[^\s\]]+\]):\d{1,5}"
+_EXAMPLES: list[object] = ["127.0.0.1:50051"]
+Address = Annotated[
+    str, Field(pattern=rf"^(unix:.+|{_HOST_PORT})$", title="host:port", examples=_EXAMPLES)
+]
 """`host:port`, or `unix:path`."""
-MetricsAddress = Annotated[str, Field(pattern=r"^([^\s:]+:\d{1,5}|\[[^\s\]]+\]:\d{1,5})?$")]
+MetricsAddress = Annotated[
+    str, Field(pattern=rf"^({_HOST_PORT})?$", title="host:port", examples=_EXAMPLES)
+]
 """`host:port`, or empty."""
+CollectorAddress = Annotated[
+    str,
+    Field(
+        pattern=rf"^(https?://{_HOST_PORT})?$",
+        title="http://host:port or https://host:port",
+        examples=["http://127.0.0.1:4317"],
+    ),
+]
+"""A URL without a path, or empty."""
 
 
 class SettingsBlock(BaseModel):
@@ -246,6 +261,23 @@ class QuotaSettings(SettingsBlock):
     query server for itself. Only where each guest has a token of their own."""
 
 
+class TraceSettings(SettingsBlock):
+    """Traces of calls, for an OpenTelemetry collector."""
+
+    endpoint: CollectorAddress = ""
+    """Collector that takes OTLP through gRPC: `http://host:4317` for plain text,
+    `https://host:4317` for TLS. Empty: nothing is traced. Needs the extra `tracing`, which the
+    images have."""
+    sample_ratio: float = Field(default=1.0, ge=0, le=1)
+    """Share of the traces that begin here which are recorded. Of a call that brings a
+    `traceparent`, its caller has decided."""
+    ca: str = ""
+    """PEM file of the authorities of the collector's certificate. Empty: gRPC's own list."""
+    headers_file: str = ""
+    """File of what to send along, such as a token: `authorization: Bearer ...`, a line each. Only
+    by TLS, or to this machine."""
+
+
 class LogSettings(SettingsBlock):
     """Logs are JSON lines on standard error."""
 
@@ -272,4 +304,5 @@ class CommonSettings(BaseSettings):
     audit: AuditSettings = AuditSettings()
     templates: TemplateSettings = TemplateSettings()
     quota: QuotaSettings = QuotaSettings()
+    traces: TraceSettings = TraceSettings()
     log: LogSettings = LogSettings()

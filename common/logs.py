@@ -1,10 +1,13 @@
-"""Logs: JSON lines on standard error, each with an `action` to match on and the request's id."""
+"""Logs: JSON lines on standard error, each with an `action` to match on and the request's id, and
+that of its trace where it has one."""
 
 import json
 import logging
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
+
+from common.traces.span import current as current_span
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """Id of the call that is being served, empty outside one."""
@@ -13,8 +16,8 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class JsonFormatter(logging.Formatter):
-    """One record as one JSON object: time, level, logger, message, request_id and whatever `extra`
-    holds."""
+    """One record as one JSON object: time, level, logger, message, request_id, trace_id and
+    whatever `extra` holds."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, object] = {
@@ -25,6 +28,8 @@ class JsonFormatter(logging.Formatter):
         }
         if current := request_id.get():
             entry["request_id"] = current
+        if (span := current_span.get()) is not None:
+            entry["trace_id"] = span.trace_id
         entry |= {k: v for k, v in vars(record).items() if k not in _STANDARD}
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)

@@ -59,6 +59,12 @@ class Metrics:
             ["limit"],
             registry=registry,
         )
+        self.spans = Counter(
+            "facepass_spans",
+            "Spans of traces, by whether the collector took them or why not",
+            ["outcome"],
+            registry=registry,
+        )
         self.refusals = Counter(
             "facepass_refusals",
             "Calls refused or ended, by the limit that they count towards and the reason",

@@ -24,7 +24,9 @@ from common.rpc.admission import Admission, Gate, calls_for
 from common.rpc.entrance import entrance_of
 from common.rpc.server import Listening, RunningServer, Services
 from common.rpc.server import listening as listen
+from common.rpc.tracing import tracing
 from common.templates.keys import TemplateKeys
+from common.traces.vision import TracedVision
 from common.vision.types import Vision
 from indexer.config import IndexerServerSettings, IndexerSettings
 from indexer.erasure.erasing import Erasing
@@ -65,8 +67,11 @@ async def listening(settings: IndexerSettings) -> AsyncIterator[Listening]:
     """Listen for as long as the context lasts, serving nothing yet. Raises SetupError."""
     metrics, most = Metrics(), settings.limits.max_photo_bytes
     async with (
+        tracing(settings.traces, "facepass-indexer", metrics) as tracer,
         entrance_of(settings.indexer.listen, settings, metrics) as entrance,
-        listen(settings.indexer, metrics, entrance, SERVICES, max_request_bytes=most) as server,
+        listen(
+            settings.indexer, metrics, entrance, SERVICES, tracer, max_request_bytes=most
+        ) as server,
     ):
         yield server
 
@@ -108,6 +113,8 @@ async def serving(
     graphs. Waits for a database that is away. Raises SetupError."""
     metrics = server.metrics
     observe_workload(metrics, vision)
+    if server.tracer:
+        vision = TracedVision(vision)
     packs, keys = PackRegistry(), TemplateKeys.of(settings.templates)
     reader = EventReader(packs, keys)
     journal = _journal(settings)
@@ -151,6 +158,7 @@ async def serving(
             settings.indexer,
             settings.limits,
             server.door,
+            server.tracer,
             Room(settings.indexer.photo_bytes, metrics.photo_bytes),
             quotas,
         )

@@ -18,6 +18,7 @@ from common.metrics import Metrics
 from common.photo import Photo, PhotoState
 from common.quotas.quotas import Quotas
 from common.rpc.status import code_of
+from common.traces.span import current, stage
 from common.vision.types import Analysis, AnalyzeOptions, Timings, Vision
 from indexer.pending import PendingPhotos
 from indexer.repository import PhotoRepository
@@ -114,16 +115,17 @@ class PhotoIndexing:
         if upload.error is not None and not isinstance(upload.error, InvalidImage):
             raise upload.error
         await self._quotas.arrived(upload.size_bytes)
-        known = await self._known(job, upload)
+        with stage("known"):
+            known = await self._known(job, upload)
         if known is not None:
             await self._quotas.stored_already()
             return known
         self._space.require()
         found = upload.error or await self._analyze(job, upload)
         started = perf_counter()
-        written = await self._writer.write(
-            job.event, PhotoWrite(upload.info, upload.sha256, upload.size_bytes, found, job.replace)
-        )
+        write = PhotoWrite(upload.info, upload.sha256, upload.size_bytes, found, job.replace)
+        with stage("commit"):
+            written = await self._writer.write(job.event, write)
         commit_ms = (perf_counter() - started) * 1000
         if not isinstance(written, Written):
             raise written
@@ -160,6 +162,9 @@ class PhotoIndexing:
 
     def _observe(self, outcome: PhotoOutcome) -> None:
         metrics, photo = self._metrics, outcome.photo
+        faces = len(photo.faces) if photo is not None else 0
+        if (span := current.get()) is not None:
+            span.tell(state=outcome.state.value, bytes=outcome.upload.size_bytes, faces=faces)
         metrics.photos.labels(outcome.state.value).inc()
         count(photos=1, bytes=outcome.upload.size_bytes, **{outcome.state.value.lower(): 1})
         if outcome.state is PhotoResultState.INDEXED and photo is not None:
@@ -186,7 +191,7 @@ class PhotoIndexing:
                 "state": outcome.state.value,
                 "reason": getattr(outcome.error, "reason", ""),
                 "bytes": outcome.upload.size_bytes,
-                "faces": len(photo.faces) if photo is not None else 0,
+                "faces": faces,
             },
         )
 

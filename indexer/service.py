@@ -29,6 +29,7 @@ from common.rpc.convert import (
 )
 from common.rpc.door import Door, stopping
 from common.rpc.status import status_of
+from common.traces.tracer import Tracer, apart
 from common.vision.types import AnalyzeOptions, Detail, QualityFilter
 from indexer.config import IndexerServerSettings
 from indexer.erasure.service import Erasures
@@ -62,6 +63,7 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         settings: IndexerServerSettings,
         limits: ImageLimits,
         door: Door,
+        tracer: Tracer | None,
         room: Room,
         quotas: Quotas,
     ) -> None:
@@ -75,6 +77,7 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         self._settings = settings
         self._limits = limits
         self._door = door
+        self._tracer = tracer
         self._room = room
         self._quotas = quotas
 
@@ -90,7 +93,8 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         settings = self._settings
 
         async def index(upload: Upload) -> PhotoOutcome:
-            return await self._indexing.index(job, upload)
+            with apart(self._tracer, "photo"):
+                return await self._indexing.index(job, upload)
 
         async with taking_turns(settings.idle_timeout_s) as turn:
             with shared(self._room, settings.stream_bytes) as room:

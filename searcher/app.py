@@ -24,7 +24,9 @@ from common.rpc.admission import Admission, Gate, calls_for
 from common.rpc.entrance import entrance_of
 from common.rpc.server import Listening, RunningServer, Services
 from common.rpc.server import listening as listen
+from common.rpc.tracing import tracing
 from common.templates.keys import TemplateKeys
+from common.traces.vision import TracedVision
 from common.vision.types import Vision
 from searcher.compare import Compare
 from searcher.config import SearcherServerSettings, SearcherSettings
@@ -47,8 +49,11 @@ async def listening(settings: SearcherSettings) -> AsyncIterator[Listening]:
     metrics = Metrics()
     most = settings.limits.max_probe_bytes * settings.searcher.max_probes
     async with (
+        tracing(settings.traces, "facepass-searcher", metrics) as tracer,
         entrance_of(settings.searcher.listen, settings, metrics) as entrance,
-        listen(settings.searcher, metrics, entrance, SERVICES, max_request_bytes=most) as server,
+        listen(
+            settings.searcher, metrics, entrance, SERVICES, tracer, max_request_bytes=most
+        ) as server,
     ):
         yield server
 
@@ -102,6 +107,8 @@ async def serving(
         observe_database(metrics, database)
         if not shares_vision:
             observe_workload(metrics, vision)
+        if server.tracer:
+            vision = TracedVision(vision)
         keys = TemplateKeys.of(settings.templates)
         await patiently(partial(report_missing_keys, database, keys.ids))
         reader, searcher_id, signs = EventReader(PackRegistry(), keys), uuid4(), Signs()

@@ -15,6 +15,7 @@ from common.db.sql import load_queries
 from common.errors import FaceNotFound
 from common.event import Event, EventCounts
 from common.names import FaceName
+from common.traces.span import stage
 from common.vision.types import EmbeddingVector
 from searcher.block import Query
 from searcher.galleries import Galleries
@@ -81,7 +82,9 @@ class Gallery:
             return Found([], Source.UNSPECIFIED)
         hot = await self._hot()
         if hot is not None:
-            with suppress(GalleryClosed):
+            with suppress(GalleryClosed), stage("memory") as span:
+                if span is not None:
+                    span.tell(faces=hot.faces)
                 found_hot = await self._in_memory(hot, queries)
                 self._searched = hot
                 return Found([self._known(some) for some in found_hot], Source.MEMORY)
@@ -124,7 +127,8 @@ class Gallery:
                     self._galleries.lost(hot)
                     return False
                 if hot.event.version < event.version:
-                    hot.apply(await read_changes(self._connection, event, hot.event))
+                    with stage("changes"):
+                        hot.apply(await read_changes(self._connection, event, hot.event))
             self._galleries.changed(hot)
         elif hot.event.version == event.version:
             hot.event = event  # its own fields may have changed
@@ -137,17 +141,20 @@ class Gallery:
     async def _by_graph(self, query: Query) -> list[Candidate] | None:
         if self._event.relation is None:
             return None
-        return await self._faces.nearest(
-            query.probe, query.min_similarity, self._event.relation.ef_search
-        )
+        with stage("graph"):
+            return await self._faces.nearest(
+                query.probe, query.min_similarity, self._event.relation.ef_search
+            )
 
     async def _by_scan(self, query: Query) -> list[Candidate]:
-        return await self._faces.exact(query.probe, query.min_similarity)
+        with stage("scan"):
+            return await self._faces.exact(query.probe, query.min_similarity)
 
     async def template(self, name: FaceName) -> EmbeddingVector:
         """The embedding of an indexed face, as its engine made it. Raises FaceNotFound,
         TemplateKeyMissing."""
-        return await read_template(self._connection, self._event, name)
+        with stage("template"):
+            return await read_template(self._connection, self._event, name)
 
     async def matches(self, page: Sequence[Candidate]) -> tuple[Event, list[Match]]:
         """Candidates with what is told of them, and the event that all of this was read of."""
@@ -156,7 +163,10 @@ class Gallery:
         read: dict[int, bytes] = {}
         counts = self._counts
         if missing or counts is None:
-            counts, found = await self._faces.with_photos(missing)
+            with stage("matches") as span:
+                if span is not None:
+                    span.tell(rows=len(missing))
+                counts, found = await self._faces.with_photos(missing)
             read = {number: self._tell(self._event.name, *facts) for number, facts in found.items()}
         hot = self._searched
         if hot is not None and hot.event.version == self._event.version:

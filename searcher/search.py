@@ -18,6 +18,7 @@ from common.event import Event
 from common.metrics import Metrics
 from common.names import EventName
 from common.quotas.people import PeopleBudget
+from common.traces.span import stage
 from common.vision.types import Pack
 from searcher import block
 from searcher.candidates import best_per_photo, nearest, page_of
@@ -110,7 +111,10 @@ class Search:
         started = perf_counter()
 
         async def work(connection: Connection, *, in_snapshot: bool = True) -> Answer:
-            return await self._answer(connection, query, images, probe_ms, started, in_snapshot)
+            with stage("gallery") as span:
+                if span is not None:
+                    span.tell(snapshot=in_snapshot)
+                return await self._answer(connection, query, images, probe_ms, started, in_snapshot)
 
         try:
             async with self._database.statements(query.event) as connection:
@@ -134,7 +138,8 @@ class Search:
     ) -> Answer:
         event = None if in_snapshot else self._galleries.known(query.event)
         if event is None:
-            event = await self._reader.get(connection, query.event)
+            with stage("event"):
+                event = await self._reader.get(connection, query.event)
             self._galleries.saw(event)
         if query.after is not None and query.after.uid != event.uid:
             raise InvalidArgument("page_token", "belongs to an event of this name that was deleted")
@@ -185,8 +190,9 @@ class Search:
             if isinstance(probe, FaceProbe) and probe.name.photo.event != query.event:
                 raise InvalidArgument(f"probes[{i}].face", f"is not a face of {query.event}")
         if images:
-            async with self._database.statements(query.event) as connection:
-                event = await self._reader.get(connection, query.event)
+            with stage("event"):
+                async with self._database.statements(query.event) as connection:
+                    event = await self._reader.get(connection, query.event)
             self._probes.check_pack(event.pack)
             event.space.require()
         return {i: await self._probes.image(probe, f"probes[{i}]") for i, probe in images}

@@ -109,7 +109,7 @@ def _accepted(field: FieldInfo) -> str:
     if field.annotation is bool:
         return "must be true or false"
     if any(getattr(limit, "pattern", None) for limit in field.metadata):
-        return "must be host:port, such as 127.0.0.1:50051"
+        return f"must be {field.title}, such as {', '.join(field.examples or ())}"
     limits = [
         f"{sign} {getattr(limit, name)}"
         for limit in field.metadata

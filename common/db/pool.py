@@ -12,6 +12,7 @@ import asyncpg
 
 from common.errors import DatabaseUnavailable, FacePassError, OutOfSpace
 from common.names import EventName
+from common.traces.span import stage
 
 Connection: TypeAlias = asyncpg.Connection
 T = TypeVar("T")
@@ -155,7 +156,8 @@ class Database:
         self._waiting += 1
         started = perf_counter()
         try:
-            return await self._pool.acquire(timeout=self._acquire_timeout_s)
+            with stage("connection"):
+                return await self._pool.acquire(timeout=self._acquire_timeout_s)
         finally:
             self._waiting -= 1
             self.waited(perf_counter() - started)

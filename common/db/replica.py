@@ -17,6 +17,7 @@ from common.db.sql import load_queries
 from common.errors import DatabaseUnavailable, OutOfSpace, SetupError
 from common.metrics import Metrics
 from common.names import EventName
+from common.traces.span import stage
 
 log = logging.getLogger(__name__)
 SQL = load_queries("common.db")
@@ -95,7 +96,8 @@ class Replica:
     async def read(self, work: Work[T], event: EventName) -> T:
         """As `Reads.read`."""
         try:
-            found = await self._read(work, event)
+            with stage("replica"):
+                found = await self._read(work, event)
         except _NotThere as error:
             self._metrics.replica_reads.labels(error.outcome).inc()
             return await self._primary.read(work, event)

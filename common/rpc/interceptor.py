@@ -1,47 +1,42 @@
 """The one server interceptor: who calls, admission, request id, errors as statuses, a log line,
-metrics and an entry in the audit for each call."""
+metrics, an entry in the audit and a span for each call."""
 
 import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import grpc
 from google.protobuf.message import DecodeError
 
-from common.audit.line import Decision, Entry
 from common.audit.log import AuditLog
-from common.audit.note import Note, note
+from common.audit.note import note
 from common.auth.tokens import Grant
 from common.errors import (
-    AuditUnavailable,
     CallerIdle,
     DeadlinePassed,
-    FacePassError,
     InvalidArgument,
-    Overloaded,
     Unauthenticated,
-    without_frames,
 )
 from common.logs import request_id
 from common.metrics import Metrics
 from common.rpc.access import Access
 from common.rpc.admission import Admission, Gate
+from common.rpc.call import Call, Context
 from common.rpc.door import Door
 from common.rpc.events_of import events_of
-from common.rpc.status import code_of, grpc_status_of
+from common.rpc.status import grpc_status_of
+from common.traces.span import current as current_span
+from common.traces.span import stage
+from common.traces.tracer import Tracer
 
-Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 A = TypeVar("A")
 REQUEST_ID_KEY = "x-request-id"
 _QUIET = ("/grpc.health.", "/grpc.reflection.")
 _WATCH = "/grpc.health.v1.Health/Watch"
-_REFUSALS = (AuditUnavailable, Overloaded, DeadlinePassed, CallerIdle)
-"""Counted apart; in the log only where it is verbose: under overload there are many of them."""
-_DENIED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 log = logging.getLogger(__name__)
 
 
@@ -52,9 +47,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     takes no place from others.
     """
 
-    def __init__(self, metrics: Metrics, access: Access, door: Door, idle_timeout_s: float) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        access: Access,
+        door: Door,
+        idle_timeout_s: float,
+        tracer: Tracer | None,
+    ) -> None:
         """idle_timeout_s: longest wait for a request, and for a caller to read an answer."""
         self._metrics = metrics
+        self._tracer = tracer
         self._access = access
         self._door = door
         self._idle_timeout_s = idle_timeout_s
@@ -103,7 +106,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 except Exception as error:
                     await call.fail(error)
 
-        async def serve(context: Context, call: _Call) -> Any:
+        async def serve(context: Context, call: Call) -> Any:
             grant = await self._grant(context)
             call.subject = grant.caller.subject
             with self._access.entered(method, grant) as entry:
@@ -130,7 +133,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 except Exception as error:
                     await call.fail(error)
 
-        async def serve(context: Context, call: _Call) -> None:
+        async def serve(context: Context, call: Call) -> None:
             grant = await self._grant(context)
             call.subject = grant.caller.subject
             with self._access.entered(method, grant) as entry:
@@ -160,8 +163,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     async def _within_time(self, request: Awaitable[A]) -> A:
         """The next request. Raises CallerIdle."""
         try:
-            async with asyncio.timeout(self._idle_timeout_s):
-                return await request
+            with stage("request"):
+                async with asyncio.timeout(self._idle_timeout_s):
+                    return await request
         except TimeoutError:
             raise CallerIdle(f"no request came within {self._idle_timeout_s:g} s") from None
 
@@ -174,10 +178,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             raise CallerIdle(f"no answer was read for {self._idle_timeout_s:g} s") from None
 
     @contextmanager
-    def _observed(self, method: str, gate: Gate, context: Context) -> Iterator["_Call"]:
+    def _observed(self, method: str, gate: Gate, context: Context) -> Iterator[Call]:
         assert self.audit is not None
-        call = _Call(context, gate.name, self._metrics, self.audit)
-        noting = note.set(call.note)
+        span = None
+        if self._tracer is not None:
+            span = self._tracer.call(method, context.invocation_metadata() or ())
+        call = Call(context, gate.name, self._metrics, self.audit, span)
+        noting, spanning = note.set(call.note), current_span.set(span)
         token = request_id.set(_request_id(context))
         started = time.perf_counter()
         self._metrics.rpcs_in_flight.labels(method).inc()
@@ -192,85 +199,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             self._door.leave()
             self._metrics.rpcs_in_flight.labels(method).dec()
             if not call.refused:
-                self._metrics.rpc_seconds.labels(method).observe(elapsed_s)
+                exemplar = {"trace_id": span.trace_id} if span else None
+                self._metrics.rpc_seconds.labels(method).observe(elapsed_s, exemplar)
             self._metrics.rpcs.labels(method, call.code.name).inc()
             # The answer goes first: its caller waits, the log and the audit do not.
             asyncio.get_running_loop().call_soon(call.end, method, elapsed_s)
             request_id.reset(token)
             note.reset(noting)
-
-
-class _Call:
-    """One call while it is served."""
-
-    def __init__(self, context: Context, limit: str, metrics: Metrics, audit: AuditLog) -> None:
-        self._context = context
-        self._limit = limit
-        self._metrics = metrics
-        self._audit = audit
-        self._promised = False
-        self._over = ""
-        self.note = Note()
-        self.code = grpc.StatusCode.OK
-        self.reason = ""
-        self.refused = False
-        self._why = ""
-        self.subject = ""
-
-    def promise(self) -> None:
-        """Make sure that the audit will take the call's entry. Raises AuditUnavailable."""
-        self._audit.promise()
-        self._promised = True
-
-    def end(self, method: str, elapsed_s: float) -> None:
-        """Write the call's line, and its entry in the audit. Runs in the call's own context."""
-        self._log(method, elapsed_s)
-        self._audit.keep(self._entry(method), promised=self._promised)
-
-    def _entry(self, method: str) -> Entry:
-        denied = self.code in _DENIED
-        refused = Decision.REFUSED if self.refused else Decision.ALLOWED
-        return Entry(
-            time=time.time(),
-            subject=self.subject,
-            method=method.removeprefix("/"),
-            events=self.note.events,
-            decision=Decision.DENIED if denied else refused,
-            code=self.code.name,
-            reason=self.reason,
-            limit=self._over,
-            counts=self.note.counts,
-            request_id=request_id.get(),
-            peer=self._context.peer() if self._audit.tells_peer else "",
-        )
-
-    def _log(self, method: str, elapsed_s: float) -> None:
-        code = self.code.name
-        ms = round(elapsed_s * 1000, 2)
-        fields = {"method": method, "code": code, "reason": self.reason, "ms": ms}
-        if self._why:
-            fields["why"] = self._why
-        level = logging.DEBUG if self.refused else logging.INFO
-        log.log(level, "%s %s", method, code, extra={"action": "rpc", **fields})
-
-    async def fail(self, error: Exception) -> None:
-        """Answer the call with the error's status; never returns normally."""
-        if isinstance(error, grpc.aio.AbortError):
-            self.code = grpc.StatusCode.UNKNOWN
-            raise error
-        self.code = code_of(error)
-        if isinstance(error, FacePassError):
-            self.reason = error.reason
-            if isinstance(error, Unauthenticated):
-                self._why = error.why
-            if isinstance(error, _REFUSALS):
-                self.refused = True
-                self._over = error.metadata.get("limit", "")
-                self._metrics.refusals.labels(self._limit, self._over or error.reason).inc()
-        else:
-            log.error("unexpected error", extra={"action": "unexpected_error"}, exc_info=error)
-        # gRPC keeps what ended the call, and by its frames the request, in a circle.
-        await self._context.abort_with_status(grpc_status_of(without_frames(error)))
+            current_span.reset(spanning)
 
 
 def _refusing(error: Unauthenticated) -> Any:

@@ -20,6 +20,7 @@ from common.rpc.admission import Admission
 from common.rpc.door import Door
 from common.rpc.entrance import Entrance
 from common.rpc.interceptor import CallInterceptor
+from common.traces.tracer import Tracer
 
 log = logging.getLogger(__name__)
 _MAX_METADATA_BYTES = 16 * 1024
@@ -70,6 +71,7 @@ class Listening:
         entrance: Entrance,
         metrics_port: int | None,
         metrics: Metrics,
+        tracer: Tracer | None,
         settings: ServerSettings,
     ) -> None:
         self._server = server
@@ -85,6 +87,7 @@ class Listening:
         self._interceptor = interceptor
         self.door = door
         self.metrics = metrics
+        self.tracer = tracer
 
     @property
     def running(self) -> RunningServer:
@@ -164,6 +167,7 @@ async def listening(
     metrics: Metrics,
     entrance: Entrance,
     services: Services,
+    tracer: Tracer | None,
     *,
     max_request_bytes: int,
 ) -> AsyncIterator[Listening]:
@@ -173,7 +177,7 @@ async def listening(
     Raises SetupError when an address cannot be used.
     """
     door = Door()
-    interceptor = CallInterceptor(metrics, entrance.access, door, settings.idle_timeout_s)
+    interceptor = CallInterceptor(metrics, entrance.access, door, settings.idle_timeout_s, tracer)
     server = grpc.aio.server(
         interceptors=[interceptor], options=_options(settings, max_request_bytes)
     )
@@ -186,7 +190,16 @@ async def listening(
     reflection.enable_server_reflection(names, server)
     with _metrics(metrics, settings.metrics_listen) as metrics_port:
         listens = Listening(
-            server, status, interceptor, door, servicers, entrance, metrics_port, metrics, settings
+            server,
+            status,
+            interceptor,
+            door,
+            servicers,
+            entrance,
+            metrics_port,
+            metrics,
+            tracer,
+            settings,
         )
         await listens.set_ready(False)
         if settings.processes == 1:

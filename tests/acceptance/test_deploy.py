@@ -101,6 +101,19 @@ def test_compose_mounts_what_there_is() -> None:
         assert set(service.get("secrets", [])) <= COMPOSE["secrets"].keys()
 
 
+def test_traces_go_to_the_collector_that_is_added() -> None:
+    added = yaml.safe_load((DEPLOY / "compose.traces.yaml").read_text())["services"]
+    collectors = added.keys() - COMPOSE["services"].keys()
+    assert added.keys() - collectors == {"indexer", "searcher"}
+    for name in ("indexer", "searcher"):
+        endpoint = urlsplit(added[name]["environment"]["FACEPASS_TRACES__ENDPOINT"])
+        assert {endpoint.hostname} == collectors
+        assert endpoint.port == 4317, "OTLP through gRPC"
+    for name in collectors:
+        assert added[name]["cap_drop"] == ["ALL"]
+        assert all(port.startswith("127.0.0.1:") for port in added[name]["ports"])
+
+
 def test_secrets_are_made_once(tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
     for _ in range(2):

@@ -134,6 +134,11 @@ def test_runtimes_stay_in_vision() -> None:
     assert offenders(VISION_ONLY, RUNTIMES) == []
 
 
+def test_opentelemetry_is_imported_where_it_is_used() -> None:
+    """Whoever traces nothing does not need it."""
+    assert offenders(("opentelemetry",), ("common/rpc/collector.py", "bench/traces.py")) == []
+
+
 def test_generated_messages_stay_at_the_wire() -> None:
     wrong = [
         f"{place(path)}: {module}"

@@ -71,6 +71,10 @@ def test_no_number_is_without_bounds(settings: Servers) -> None:
         ("INDEXER__LISTEN", "localhost", "host:port"),
         ("INDEXER__LISTEN", "", "host:port"),
         ("INDEXER__METRICS_LISTEN", "9101", "host:port"),
+        ("TRACES__ENDPOINT", "collector:4317", "http://host:port or https://host:port, such as"),
+        ("TRACES__ENDPOINT", "http://collector", "http://host:port"),
+        ("TRACES__ENDPOINT", "http://collector:4318/v1/traces", "http://host:port"),
+        ("TRACES__SAMPLE_RATIO", "all", "a number >= 0 and <= 1"),
     ],
 )
 def test_other_nonsense(
