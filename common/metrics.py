@@ -137,6 +137,8 @@ class Metrics:
             "Whether the database held events apart when it was last looked at (1) or not (0)",
             registry=registry,
         )
+        # Nobody has seen it open, and no server serves before it has looked.
+        self.wall_stands.set(1)
         self.storage_free_bytes = Gauge(
             "facepass_storage_free_bytes",
             "Space left on the volume of the data, in bytes; 0 where it is not watched",
@@ -317,6 +319,36 @@ class Metrics:
         self.erasure_backlog_seconds = Gauge(
             "facepass_erasure_backlog_seconds",
             "Age of the oldest erasure that some file of the database still has; 0 without one",
+            registry=registry,
+        )
+        self.archive_on = Gauge(
+            "facepass_archive_on",
+            "Whether Postgres archives every change (1) or not (0)",
+            registry=registry,
+        )
+        self.archive_waiting_files = Gauge(
+            "facepass_archive_waiting_files",
+            "Finished files of Postgres' log that are not archived yet",
+            registry=registry,
+        )
+        self.archive_waiting_seconds = Gauge(
+            "facepass_archive_waiting_seconds",
+            "Time since anything was archived while something waits; 0 while nothing does",
+            registry=registry,
+        )
+        self.backup_time = Gauge(
+            "facepass_backup_time_seconds",
+            "When the newest base backup was begun, in seconds since 1970; 0 without one",
+            registry=registry,
+        )
+        self.backup_max_age = Gauge(
+            "facepass_backup_max_age_seconds",
+            "Age from which the newest base backup is too old; 0 where FacePass makes none",
+            registry=registry,
+        )
+        self.backup_failures = Counter(
+            "facepass_backup_failures",
+            "Rounds in which backups could not be made or removed",
             registry=registry,
         )
         self.index_under_returns = Counter(

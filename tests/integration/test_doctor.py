@@ -57,8 +57,10 @@ async def run_sql(postgres: EmbeddedPostgres, sql: str) -> None:
 
 def test_healthy_database_has_nothing_to_mend(healthy: DatabaseSettings) -> None:
     findings = list(database.check_given(healthy))
-    assert {each.level for each in findings} == {Level.OK}
-    assert {each.subject for each in findings} == {"postgres", "pgvector", "wall", "migrations"}
+    levels = {each.subject: each.level for each in findings}
+    assert levels.pop("archive") is Level.WARN  # the tests' Postgres is not backed up
+    assert levels.keys() == {"postgres", "pgvector", "wall", "migrations"}
+    assert set(levels.values()) == {Level.OK}
 
 
 @pytest.mark.parametrize(
@@ -145,7 +147,9 @@ def test_events_whose_key_is_missing_are_named(
     ours = f"'{TemplateKeys.of(settings).first}' FROM generate_series(1, 3) AS n"
     asyncio.run(run_sql(postgres, insert + ours))
     known = templates.known_keys(settings)
-    assert {each.level for each in database.check_given(healthy, known)} == {Level.OK}
+    assert [
+        each for each in database.check_given(healthy, known) if each.subject == "templates"
+    ] == []
     others = "'0123abcd' FROM generate_series(11, 17) AS n"
     asyncio.run(run_sql(postgres, insert + others))
     found = one(database.check_given(healthy, known), "templates")
