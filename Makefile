@@ -10,10 +10,11 @@ PIP_AUDIT_VERSION := 2.10.1
 ENVOY_VERSION := 1.40.0
 LAST_RELEASE = $(shell git describe --tags --abbrev=0 2>/dev/null)
 OURS := common indexer searcher standalone client demo tests tools $(patsubst %/,%,$(dir $(firstword $(wildcard bench/*.py))))
-# Each of pytest's processes has a Postgres of its own; the tests of one file share what they set up. Tests wait as
-# much as they work, so there is one process more than there are cores.
+# Each of pytest's processes has a Postgres of its own; the tests of one file share what they set up, and files begin in
+# the order of tests/conftest.py. Tests wait as much as they work, so there is one process more than there are cores.
 WORKERS = $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
-PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+BY_FILE := --dist loadfile --no-loadscope-reorder
+PYTEST = $(BIN)/pytest -n $(WORKERS) $(BY_FILE)
 LONG := FACEPASS_TEST_PROFILE=long FACEPASS_TEST_FIGURES=$(CURDIR)/.chaos-figures $(BIN)/pytest tests/chaos --timeout 900 --durations 30
 LOCK := uv pip compile pyproject.toml --universal --generate-hashes --no-header --no-annotate --quiet
 PHOTOS ?=
@@ -21,7 +22,7 @@ SELFIE ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run demo test test-full test-chaos coverage check lint types format protos protos-check \
-  proto-lint proto-breaking buf docs docs-check monitoring-check envoy-check up down audit bench bench-index bench-search locks clean
+  proto-lint proto-breaking buf docs docs-check monitoring-check panels envoy-check up down audit bench bench-index bench-search locks clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,7 +50,7 @@ test-full: setup buf ## Run every test.
 
 test-chaos: setup ## Break everything at length and write docs/reliability.md and docs/security.md: less than half an hour.
 	rm -f .chaos-figures
-	$(LONG) -n 4 --dist loadfile -m 'not alone' || touch .chaos-failed
+	$(LONG) -n 4 $(BY_FILE) -m 'not alone' || touch .chaos-failed
 	$(LONG) -n 0 -m alone || touch .chaos-failed
 	$(BIN)/python tools/reliability.py .chaos-figures
 	! rm .chaos-failed 2>/dev/null
@@ -89,16 +90,23 @@ $(VENV)/node/$(BUF_VERSION): | setup
 	@if command -v npm >/dev/null; then npm install --silent --no-save --no-package-lock --ignore-scripts \
 	  --prefix $(VENV)/node @bufbuild/buf@$(BUF_VERSION) && touch $@; else echo 'No npm: buf is not installed.'; fi
 
-docs: setup ## Write docs/configuration.md and deploy/env.example from the settings, and the dashboard.
+docs: setup ## Write docs/configuration.md and deploy/env.example from the settings, the dashboard, and the tables of docs/scaling.md.
 	$(BIN)/python tools/configuration.py
 	$(BIN)/python tools/dashboard.py
+	$(BIN)/python -m tools.capacity --write
 
 docs-check: setup ## Fail when they are stale.
 	$(BIN)/python tools/configuration.py --check
 	$(BIN)/python tools/dashboard.py --check
+	$(BIN)/python -m tools.capacity --check
 
 monitoring-check: setup ## Test alerts and dashboard with a real Prometheus, where it is installed.
 	$(BIN)/pytest -n 0 tests/acceptance/test_monitoring.py
+
+panels: setup ## Break things under the eyes of a real Prometheus, and draw the dashboard for docs/operations.md: a quarter of an hour.
+	rm -f .panels.json
+	FACEPASS_TEST_PROFILE=long FACEPASS_TEST_RECORDING=$(CURDIR)/.panels.json $(BIN)/pytest -n 0 tests/acceptance/test_alerts_fire.py
+	$(BIN)/python -m tools.panels .panels.json
 
 envoy-check: setup $(VENV)/envoy/$(ENVOY_VERSION) ## Test deploy/envoy with a real Envoy, where it can be had.
 	PATH="$(CURDIR)/$(VENV)/envoy/bin:$$PATH" $(BIN)/pytest -n 0 tests/acceptance/test_envoy.py
@@ -139,5 +147,5 @@ locks: setup ## Resolve requirements/*.lock again.
 	$(BIN)/$(LOCK) --no-config --override requirements/gpu.overrides --extra gpu --extra tracing -o requirements/gpu.lock
 
 clean: ## Remove what was made here, less .venv.
-	rm -rf demo/out dist .chaos-figures .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf demo/out dist .chaos-figures .panels.json .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

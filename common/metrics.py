@@ -1,8 +1,7 @@
 """All metrics, in one list. No label has unbounded values: no event, no photo, no subject."""
 
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import (
@@ -12,7 +11,6 @@ from prometheus_client import (
     Histogram,
     Info,
     ProcessCollector,
-    start_http_server,
 )
 
 _RPC_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600)
@@ -139,6 +137,8 @@ class Metrics:
             "Whether the database held events apart when it was last looked at (1) or not (0)",
             registry=registry,
         )
+        # Nobody has seen it open, and no server serves before it has looked.
+        self.wall_stands.set(1)
         self.storage_free_bytes = Gauge(
             "facepass_storage_free_bytes",
             "Space left on the volume of the data, in bytes; 0 where it is not watched",
@@ -321,6 +321,36 @@ class Metrics:
             "Age of the oldest erasure that some file of the database still has; 0 without one",
             registry=registry,
         )
+        self.archive_on = Gauge(
+            "facepass_archive_on",
+            "Whether Postgres archives every change (1) or not (0)",
+            registry=registry,
+        )
+        self.archive_waiting_files = Gauge(
+            "facepass_archive_waiting_files",
+            "Finished files of Postgres' log that are not archived yet",
+            registry=registry,
+        )
+        self.archive_waiting_seconds = Gauge(
+            "facepass_archive_waiting_seconds",
+            "Time since anything was archived while something waits; 0 while nothing does",
+            registry=registry,
+        )
+        self.backup_time = Gauge(
+            "facepass_backup_time_seconds",
+            "When the newest base backup was begun, in seconds since 1970; 0 without one",
+            registry=registry,
+        )
+        self.backup_max_age = Gauge(
+            "facepass_backup_max_age_seconds",
+            "Age from which the newest base backup is too old; 0 where FacePass makes none",
+            registry=registry,
+        )
+        self.backup_failures = Counter(
+            "facepass_backup_failures",
+            "Rounds in which backups could not be made or removed",
+            registry=registry,
+        )
         self.index_under_returns = Counter(
             "facepass_index_under_returns",
             "Measured searches of which a graph came up with fewer faces than asked for",
@@ -343,20 +373,3 @@ def _runtime() -> str:
         with suppress(PackageNotFoundError):
             return version(name)
     return ""
-
-
-@contextmanager
-def metrics_endpoint(metrics: Metrics, listen: str) -> Iterator[int | None]:
-    """Serve `/metrics` on `host:port` from a thread; yields the port, or None when `listen` is
-    empty."""
-    if not listen:
-        yield None
-        return
-    host, _, port = listen.rpartition(":")
-    server, thread = start_http_server(int(port), host.strip("[]"), metrics.registry)
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -28,6 +28,8 @@ from common.rpc.tracing import tracing
 from common.templates.keys import TemplateKeys
 from common.traces.vision import TracedVision
 from common.vision.types import Vision
+from indexer.archive_repository import ArchiveRepository
+from indexer.archive_watch import ArchiveWatch
 from indexer.config import IndexerServerSettings, IndexerSettings
 from indexer.erasure.erasing import Erasing
 from indexer.erasure.journal import ErasureJournal
@@ -167,10 +169,12 @@ async def serving(
             INDEXER: servicer,
             OPERATIONS: operations_servicer,
         }
+        archive = ArchiveWatch(ArchiveRepository(database), metrics)
         watch = DatabaseWatch(settings.database, database, server.set_ready, metrics)
         async with (
             pending.reporting(),
             space.watching(),
+            archive.watching(),
             auditing(settings.audit, database, metrics) as audit,
             server.serving(servicers, _admission(settings.indexer, vision, metrics), audit),
             watch.watching(),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from common.db.hosts import Hosts
+from common.db.log_archive import LogArchive, examine_archive
 from common.db.migrate import pending_migrations
 from common.db.sql import load_queries
 from common.db.wall import Wall, examine_wall
@@ -47,6 +48,8 @@ class DatabaseFacts:
     """Those whose templates need keys that were not said to be there."""
     unsafe_settings: tuple[str, ...]
     """Settings by which a crash would lose what was acknowledged."""
+    archive: LogArchive | None
+    """None of a replica."""
 
 
 async def examine_database(
@@ -61,7 +64,8 @@ async def examine_database(
         hosts = Hosts(dsn, replicas=replica)
         connection = await hosts.connect(timeout=_CONNECT_TIMEOUT_S)
         try:
-            return await _examine(connection, template_keys)
+            archive = None if replica else await examine_archive(connection)
+            return await _examine(connection, template_keys, archive)
         finally:
             await connection.close()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
@@ -69,7 +73,9 @@ async def examine_database(
         raise SetupError(" ".join(said.split())) from error
 
 
-async def _examine(connection: asyncpg.Connection, template_keys: Set[str]) -> DatabaseFacts:
+async def _examine(
+    connection: asyncpg.Connection, template_keys: Set[str], archive: LogArchive | None
+) -> DatabaseFacts:
     queries = load_queries("standalone")
     server = await connection.fetchrow(queries["server"])
     out_of_reach = await connection.fetch(queries["tables_out_of_reach"])
@@ -82,6 +88,7 @@ async def _examine(connection: asyncpg.Connection, template_keys: Set[str]) -> D
         missing_migrations=missing,
         migration_problem=problem,
         locked_events=await _locked_events(connection, template_keys) if current else (),
+        archive=archive,
         tables_out_of_reach=tuple(row["relname"] for row in out_of_reach),
         unsafe_settings=tuple(
             f"{row['name']} = {row['setting']}" for row in settings if row["setting"] == "off"

@@ -12,6 +12,7 @@ from common.config import CommonSettings, DatabaseSettings
 from common.db.migrate import migrate
 from common.db.opening import migrate_patiently, open_database
 from common.errors import SetupError
+from common.metrics import Metrics
 from common.rpc.protection import described, require_protected
 from common.rpc.server import Listening
 from common.vision.workers.pool import WorkerPool
@@ -64,6 +65,8 @@ async def serve_standalone(
             settings = read_settings(IndexerSettings, overrides)
             search_settings = read_settings(SearcherSettings, overrides)
         await run_migrations(settings.database, patient=postgres is None)
+        for each in (index, search):
+            each.metrics.database_available.set(1)
         pool = await stack.enter_async_context(
             _workers(settings, selfie_workers=settings.engine.selfie_workers)
         )
@@ -83,16 +86,18 @@ async def serve_standalone(
         if postgres is None:
             await asyncio.Event().wait()
         else:
-            await _look_after(postgres, archive)
+            await _look_after(postgres, archive, index.metrics)
 
 
-async def _look_after(postgres: EmbeddedPostgres, archive: Archiving | None) -> None:
+async def _look_after(
+    postgres: EmbeddedPostgres, archive: Archiving | None, metrics: Metrics
+) -> None:
     """Keep it running and backed up; never returns."""
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(keep_running(postgres))
         if archive is not None:
             data = DataDir.at(postgres.data_dir)
-            tasks.create_task(Keeping(postgres, data, archive).keep())
+            tasks.create_task(Keeping(postgres, data, archive, metrics).keep())
 
 
 def _embedded_settings(
@@ -128,7 +133,7 @@ async def serve_indexer(overrides: Overrides, ready_file: Path | None = None) ->
     require_protected(settings.indexer.listen, settings.tls, settings.auth)
     require_dsn(settings.database)
     async with indexer.app.listening(settings) as server:
-        await _until_usable(settings.database)
+        await _until_usable(settings.database, server.metrics)
         workers = _workers(settings, processes=settings.indexer.processes)
         async with workers as pool, indexer.app.serving(settings, pool, server):
             addresses = {"indexer": (settings.indexer, server.running)}
@@ -143,7 +148,7 @@ async def serve_searcher(overrides: Overrides, ready_file: Path | None = None) -
     require_protected(settings.searcher.listen, settings.tls, settings.auth)
     require_dsn(settings.database)
     async with searcher.app.listening(settings) as server:
-        await _until_usable(settings.database)
+        await _until_usable(settings.database, server.metrics)
         workers = _workers(settings, processes=settings.searcher.processes)
         async with workers as pool, searcher.app.serving(settings, pool, server):
             addresses = {"searcher": (settings.searcher, server.running)}
@@ -165,11 +170,11 @@ async def run_migrations(settings: DatabaseSettings, *, patient: bool = False) -
     return applied
 
 
-async def _until_usable(settings: DatabaseSettings) -> None:
+async def _until_usable(settings: DatabaseSettings, metrics: Metrics) -> None:
     """Wait for the database, before anything costly is begun. Raises SetupError where it is there
     but cannot be used."""
     async with open_database(settings, patient=True):
-        pass
+        metrics.database_available.set(1)
 
 
 def require_dsn(settings: DatabaseSettings) -> None:

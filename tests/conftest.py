@@ -16,11 +16,13 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit, urlunsplit
 from uuid import uuid4
 
+import asyncpg
 import grpc
 import pytest
 from facepass.v1.events_pb2_grpc import EventsStub
 from facepass.v1.indexer_pb2_grpc import IndexerStub
 from facepass.v1.searcher_pb2_grpc import SearcherStub
+from fsync import set_fsync
 from given_citus import GivenCitus
 from given_postgres import GivenPostgres
 from pydantic import SecretStr
@@ -38,6 +40,8 @@ from standalone.embedded import EmbeddedPostgres, Role
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = "facepass_template"
+LONG = os.environ.get("FACEPASS_TEST_PROFILE") == "long"
+GIVEN = os.environ.get("FACEPASS_TEST_DSN", "")
 TEMPLATES = TemplateSettings(key_file=str(ROOT / "tests/support/template_keys"))
 
 
@@ -47,6 +51,16 @@ def pytest_configure() -> None:
     for name in [n for n in os.environ if n.startswith("FACEPASS_")]:
         if not name.startswith("FACEPASS_TEST_"):
             del os.environ[name]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long begin first."""
+    items.sort(key=_takes_s, reverse=True)
+
+
+def _takes_s(item: pytest.Item) -> float:
+    mark = item.get_closest_marker("takes")
+    return float(mark.args[0]) if mark else 0.0
 
 
 @pytest.fixture(autouse=True)
@@ -82,9 +96,9 @@ def _material(variable: str, name: str) -> Path:
 def postgres() -> Iterator[EmbeddedPostgres]:
     """One embedded Postgres for the session, or the one of FACEPASS_TEST_DSN, which is a
     coordinator of Citus where FACEPASS_TEST_CITUS names its workers."""
-    if given := os.environ.get("FACEPASS_TEST_DSN"):
+    if GIVEN:
         workers = os.environ.get("FACEPASS_TEST_CITUS", "")
-        chosen = GivenCitus(given, workers.split(",")) if workers else GivenPostgres(given)
+        chosen = GivenCitus(GIVEN, workers.split(",")) if workers else GivenPostgres(GIVEN)
         with chosen as server:
             yield server
         return
@@ -98,7 +112,18 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 
 
 @pytest.fixture(scope="session")
-async def template(postgres: EmbeddedPostgres) -> str:
+async def superuser(postgres: EmbeddedPostgres) -> AsyncIterator[asyncpg.Connection]:
+    """Who makes and drops the tests' databases."""
+    connection = await asyncpg.connect(postgres.superuser_dsn)
+    if not (LONG or GIVEN):
+        # Nothing here cuts the power, and a database comes and goes with each test.
+        await set_fsync(connection, "off")
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture(scope="session")
+async def template(postgres: EmbeddedPostgres, superuser: asyncpg.Connection) -> str:
     """Name of a migrated database that tests clone."""
     postgres.create_database(TEMPLATE)
     await migrate(postgres.dsn(Role.OWNER, TEMPLATE))
@@ -122,14 +147,25 @@ class TestDatabase:
         )
 
 
-@pytest.fixture
-def database(postgres: EmbeddedPostgres, template: str) -> Iterator[TestDatabase]:
-    """A private clone of the migrated database: cheap, and no test sees another's rows."""
+@asynccontextmanager
+async def cloned(
+    postgres: EmbeddedPostgres, template: str, superuser: asyncpg.Connection
+) -> AsyncIterator[TestDatabase]:
+    """A clone of the migrated database for as long as the context lasts."""
     name = f"t_{uuid4().hex[:12]}"
-    postgres.create_database(name, template=template)
+    await superuser.execute(f"CREATE DATABASE {name} OWNER {Role.OWNER.value} TEMPLATE {template}")
     owner, server = postgres.dsn(Role.OWNER, name), postgres.dsn(Role.SERVER, name)
     yield TestDatabase(name, owner, server, _replica(server))
-    postgres.drop_database(name)
+    await superuser.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def database(
+    postgres: EmbeddedPostgres, template: str, superuser: asyncpg.Connection
+) -> AsyncIterator[TestDatabase]:
+    """A private clone of the migrated database: cheap, and no test sees another's rows."""
+    async with cloned(postgres, template, superuser) as made:
+        yield made
 
 
 def _replica(server_dsn: str) -> str:
@@ -209,6 +245,18 @@ async def serve(
 async def servers(database: TestDatabase, vision: WorkerPool) -> AsyncIterator[Servers]:
     """Both servers on the test's own database with the fake engine."""
     async with serve(database.settings, vision) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def shared_servers(
+    postgres: EmbeddedPostgres, template: str, superuser: asyncpg.Connection, vision: WorkerPool
+) -> AsyncIterator[Servers]:
+    """Both servers on one database for all tests of a file."""
+    async with (
+        cloned(postgres, template, superuser) as database,
+        serve(database.settings, vision) as running,
+    ):
         yield running
 
 

@@ -211,7 +211,10 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Volume of the data",
             "bytes",
-            {"free": "facepass_storage_free_bytes", "size": "facepass_storage_bytes"},
+            {
+                "{{instance}} free": "facepass_storage_free_bytes and facepass_storage_bytes > 0",
+                "{{instance}} size": "facepass_storage_bytes > 0",
+            },
         ),
         Panel(
             "Size of the database, where it is limited",
@@ -223,6 +226,28 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "short",
             {"{{instance}}": "facepass_ingest_refused"},
             kind="stat",
+        ),
+    ),
+    "Backups": (
+        Panel(
+            "Age of the newest base backup",
+            "s",
+            {
+                "{{instance}}": "time() - facepass_backup_time_seconds"
+                " and facepass_backup_time_seconds > 0",
+                "too old from": "facepass_backup_max_age_seconds > 0",
+            },
+            only="a standalone that makes backups",
+        ),
+        Panel(
+            "Time that changes wait to be archived",
+            "s",
+            {"{{instance}}": "facepass_archive_waiting_seconds"},
+        ),
+        Panel(
+            "Files of the log that wait to be archived",
+            "short",
+            {"{{instance}}": "facepass_archive_waiting_files"},
         ),
     ),
     "Workers": (

@@ -192,3 +192,29 @@ SELECT (SELECT count(*) FROM photo WHERE event_id = 0) + (SELECT count(*) FROM f
            + (SELECT count(*) FROM tombstone WHERE event_id = 0)
            + (SELECT count(*) FROM ingest WHERE event_id = 0)
            + (SELECT count(*) FROM suppression WHERE event_id = 0);
+
+-- log_archive --
+-- No parameters. Whether the server archives its log, how many finished files wait for it, and for how many seconds
+-- nothing has been archived while some wait. After a crash Postgres no longer knows what it archived last: with
+-- archive_timeout some is due within that time. What histories of timelines are called says nothing of the place.
+WITH size AS (
+    SELECT pg_size_bytes(current_setting('wal_segment_size')) AS segment
+), log AS (
+    SELECT archiver.*, current_setting('archive_mode') <> 'off' AS archives,
+           floor(pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') / segment) - 1 AS finished,
+           CASE WHEN last_archived_wal ~ '^[0-9A-F]{24}'
+                THEN ('x' || substr(last_archived_wal, 9, 8))::bit(32)::bigint * ((1::bigint << 32) / segment)
+                     + ('x' || substr(last_archived_wal, 17, 8))::bit(32)::bigint END AS archived
+      FROM pg_stat_archiver AS archiver, size
+), waiting AS (
+    SELECT *, archives AND (finished > archived
+                            OR last_failed_time > coalesce(last_archived_time, '-infinity')
+                            OR last_archived_time IS NULL AND current_setting('archive_timeout') <> '0') AS waits
+      FROM log
+)
+SELECT archives,
+       CASE WHEN archives THEN greatest(finished - archived, 0)::integer ELSE 0 END AS files,
+       CASE WHEN waits
+            THEN extract(epoch FROM clock_timestamp() - coalesce(last_archived_time, stats_reset))::double precision
+            ELSE 0 END AS waiting_s
+  FROM waiting;

@@ -47,7 +47,6 @@ class DatabaseWatch:
     async def watching(self) -> AsyncIterator[None]:
         """Watch for as long as the context lasts, and call `tell` at each change."""
         self._metrics.database_available.set(1)
-        self._metrics.wall_stands.set(1)
         task = asyncio.create_task(self._run())
         try:
             yield

@@ -113,7 +113,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 gate.check()
                 call.promise()
                 # Not by the iterator of requests, which would hold on to it.
-                received = await self._within_time(context.read())
+                received = await self._within_time(_read(context))
                 with gate.admitted():
                     request = _parsed(received, handler.request_deserializer)
                     call.note.events = events_of(request)
@@ -126,19 +126,20 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _stream(self, handler: Any, method: str, gate: Gate) -> Any:
         """A stream both ways, admitted when its first request has come."""
 
-        async def guarded(requests: AsyncIterator[Any], context: Context) -> None:
+        async def guarded(_: AsyncIterator[Any], context: Context) -> None:
             with self._observed(method, gate, context) as call:
                 try:
-                    await serve(requests, context, call)
+                    await serve(context, call)
                 except Exception as error:
                     await call.fail(error)
 
-        async def serve(requests: AsyncIterator[Any], context: Context, call: Call) -> None:
+        async def serve(context: Context, call: Call) -> None:
             grant = await self._grant(context)
             call.subject = grant.caller.subject
             with self._access.entered(method, grant) as entry:
                 gate.check()
                 call.promise()
+                requests = _requests(context)
                 first = await self._within_time(anext(requests, None))
                 if first is not None:
                     call.note.events = events_of(first)
@@ -224,6 +225,21 @@ def _parsed(received: Any, parse: Callable[[bytes], Any]) -> Any:
         return parse(received)
     except DecodeError:
         raise InvalidArgument("request", "is not a message of this method") from None
+
+
+async def _read(context: Context) -> Any:
+    """A call's next request, or EOF.
+
+    To gRPC, the requests of a caller who has left end as if they were all. That it has left is told
+    right after, and so before the end is read a second time: then this is cancelled.
+    """
+    request = await context.read()
+    return request if request is not grpc.aio.EOF else await context.read()
+
+
+async def _requests(context: Context) -> AsyncIterator[Any]:
+    while (request := await _read(context)) is not grpc.aio.EOF:
+        yield request
 
 
 async def _chain(first: A | None, others: AsyncIterator[A]) -> AsyncIterator[A]:

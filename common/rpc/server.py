@@ -14,7 +14,8 @@ from grpc_reflection.v1alpha import reflection
 from common.audit.log import AuditLog
 from common.config import MIB, ServerSettings
 from common.errors import SetupError
-from common.metrics import Metrics, metrics_endpoint
+from common.metrics import Metrics
+from common.metrics_endpoint import metrics_endpoint
 from common.rpc.admission import Admission
 from common.rpc.door import Door
 from common.rpc.entrance import Entrance

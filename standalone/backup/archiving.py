@@ -1,15 +1,20 @@
 """Archiving all changes of an embedded Postgres as they come."""
 
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from common.errors import SetupError
 from indexer.config import IndexerSettings
 from standalone.backup.backup_folder import BackupFolder, Series
+from standalone.backup.base_backup import BaseBackup
 from standalone.config import WrongSetting
 from standalone.data_dir import DataDir
 
 _DAY_S = 86_400.0
+_LATE = 1.5
+"""Intervals after which the next base backup is overdue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,20 @@ class Archiving:
     def begin(self, data: DataDir) -> dict[str, str]:
         """Settings of a Postgres that is started on a data folder. Raises SetupError."""
         return self.folder.begin(data).wal.settings(self.timeout_s)
+
+    @property
+    def max_age_s(self) -> float:
+        """From which the newest base backup is too old."""
+        return _LATE * self.every_s if self.every_s else self.keep_days * _DAY_S / 2
+
+    def newest(self) -> datetime | None:
+        """When the newest base backup with a record was begun; None where there is none."""
+        current = self.folder.current
+        for begun, path in reversed(current.folders() if current is not None else []):
+            with suppress(SetupError):
+                BaseBackup.at(path)
+                return begun
+        return None
 
     def series(self) -> Series:
         """The one that is gone on with."""

@@ -11,6 +11,7 @@ from common.errors import SetupError
 from standalone.backup.archiving import Archiving
 from standalone.binaries import Binaries
 from standalone.data_dir import PASSWORDS_FILE, DataDir
+from standalone.doctor import backups
 from standalone.doctor.finding import Finding, Level, fail, ok, warn
 from standalone.doctor.templates import check_events
 from standalone.embedded import EmbeddedPostgres
@@ -36,6 +37,8 @@ def check_given(
         )
         return
     yield from judge(facts)
+    if facts.archive is not None:
+        yield backups.check_archive(facts.archive)
     if settings.replica_dsn.get_secret_value():
         yield from _check_replica(settings, template_keys)
 
@@ -77,6 +80,8 @@ def check_embedded(
     yield ok("data folder", f"{data.root}, {used}")
     yield from _private_passwords(data.root / PASSWORDS_FILE)
     yield from judge(facts, migrates_itself=True)
+    if facts.archive is not None:
+        yield from backups.check_embedded(archive, facts.archive)
 
 
 def _private_passwords(path: Path) -> Iterator[Finding]:

@@ -18,6 +18,8 @@ from common.vision.onnx.arcface import ArcFace
 from common.vision.onnx.scrfd import Scrfd, detector_at
 from common.vision.types import BgrImage
 
+pytestmark = pytest.mark.takes(18)
+
 PACKS = ["scrfd25g-mbf128", "scrfd500m-mbf128"]
 BATCH = 4
 

@@ -25,7 +25,7 @@ from demo.event import Photo, develop_photo, plan
 from demo.people import AT_TABLE, GUESTS
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.takes(75), pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,8 @@ from indexer.config import IndexerSettings
 from searcher.config import SearcherSettings
 from standalone.embedded import EmbeddedPostgres
 
+pytestmark = pytest.mark.takes(19)
+
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 CHART = DEPLOY / "helm/facepass"

@@ -35,7 +35,7 @@ PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 RATE_INTERVAL = "30s"
 LOAD_S = 8.0
 START_S = 2 * PATIENCE_S
-pytestmark = pytest.mark.timeout(5 * PATIENCE_S)
+pytestmark = [pytest.mark.takes(24), pytest.mark.timeout(5 * PATIENCE_S)]
 
 
 def alerts() -> list[dict[str, Any]]:

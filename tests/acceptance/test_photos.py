@@ -16,7 +16,7 @@ from demo.album import read_labels
 
 EVENT = "everyone"
 CUT_THROUGH = frozenset({"obama_partial_1.jpg", "obama_partial_2.jpg"})
-pytestmark = [pytest.mark.photos, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.takes(21), pytest.mark.photos, pytest.mark.timeout(300)]
 
 Truth = Mapping[str, frozenset[str]]
 

@@ -22,6 +22,8 @@ from fleet import Fleet, Place
 
 from common.vision.fake.photos import Command, fake_photo
 
+pytestmark = pytest.mark.takes(110)
+
 Counts = Counter[tuple[str, ...]]
 
 
@@ -42,7 +44,7 @@ class Talk:
         for number in rounds:
             photo = fake_photo([number % 40], shot=number % 8)
             crash = fake_photo([1], command=Command.CRASH)
-            for content in (photo, photo, b"no image", crash if number % 4 == 0 else b""):
+            for content in (photo, photo, b"no image", crash if number % 8 == 0 else b""):
                 await self._journal.call(self._indexer, "IndexPhoto", self._index(number, content))
             await self._journal.stream(self._indexer, list(self._photos(number, photo)))
             for event in ("events/counted", "events/nowhere", "rubbish"):

@@ -28,6 +28,8 @@ from tcp_proxy import CommitFault, Proxy, proxied
 
 from common.config import DatabaseSettings
 
+pytestmark = pytest.mark.takes(305)
+
 DEADLINE_S = 3.0
 LOSS_KNOWN_S, RECOVERED_S, OVER_DEADLINE_S = 5.0, 10.0, 1.0
 

@@ -20,6 +20,8 @@ from common.vision.fake.engine import FakeEngine
 from common.vision.fake.photos import fake_photo
 from indexer.config import IndexerServerSettings, IndexerSettings
 
+pytestmark = pytest.mark.takes(120)
+
 PEOPLE = range(10, 26)
 SHOTS, PROBE_SHOT = 3, 7
 STAYS = 25

@@ -36,6 +36,8 @@ from searcher.search import Answer, Query, Search
 from searcher.thresholds import Cut
 from standalone.embedded import Role
 
+pytestmark = pytest.mark.takes(63)
+
 EVENTS, RANGE = 4, 10_000
 """Each event numbers photos and faces in a range of its own, so that any row tells its event."""
 ALL_SOURCES = {Source.MEMORY, Source.SCAN, Source.GRAPH}

@@ -23,6 +23,8 @@ from common.db.migrate import migrate
 from searcher.config import SearcherServerSettings, SearcherSettings
 from standalone.embedded import EmbeddedPostgres
 
+pytestmark = pytest.mark.takes(175)
+
 WORKERS = 2
 WORKERS_END_WITHIN_S = 5.0
 
@@ -54,8 +56,8 @@ class Mortal:
     async def die_and_return(self) -> None:
         workers = self._run.kill()
         assert len(workers) == WORKERS
-        self.outlived += len(await asyncio.to_thread(left_of, workers, WORKERS_END_WITHIN_S))
         self._run = self._server.start()
+        self.outlived += len(await asyncio.to_thread(left_of, workers, WORKERS_END_WITHIN_S))
 
 
 @pytest.mark.timeout(800)

@@ -31,7 +31,7 @@ from common.config import MIB, EngineSettings, ImageLimits
 from common.errors import InvalidImage
 from common.vision.images.picture import Picture
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.takes(200), pytest.mark.timeout(900)]
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "standalone", "standalone"]
 WORKERS = 2

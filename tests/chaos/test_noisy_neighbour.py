@@ -49,7 +49,7 @@ def percentile(tallies: list[Tally], share: float) -> float:
 @pytest.mark.alone
 @pytest.mark.slow
 async def test_a_noisy_neighbour(answering: Any, tmp_path: Path, long: bool, figure: Any) -> None:
-    seconds, rounds = (20.0, 3) if long else (4.0, 1)
+    seconds, rounds = (15.0, 3) if long else (4.0, 1)
     for event in ("loud", "quiet"):
         probe = searcher_pb2.Probe(image=PICTURE)
         request = searcher_pb2.SearchRequest(event=f"events/{event}", probes=[probe])

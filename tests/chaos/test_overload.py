@@ -72,12 +72,12 @@ async def test_overload(servers: Any, tmp_path: Path, long: bool, figure: Any, w
 
     # As many callers as are admitted: this is the peak.
     peaks = [
-        await go(n, seconds=15 if long else 0.7, callers=ADMITTED) for n in range(2 if long else 1)
+        await go(n, seconds=10 if long else 0.7, callers=ADMITTED) for n in range(2 if long else 1)
     ]
     peak = max(len(tally.good_ms) / tally.seconds for tally in peaks)
     # Enough calls for a look at the slowest, however slow the machine is.
     seconds = max(seconds, 60 / peak)
-    near = await go(10, seconds=seconds / 4 if long else seconds / 2, rate=0.8 * peak)
+    near = await go(10, seconds=seconds / 6 if long else seconds / 2, rate=0.8 * peak)
     before = rss_mib()
     for times in (2, 5):
         over = await go(times, seconds=seconds, rate=times * peak)

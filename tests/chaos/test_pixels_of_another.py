@@ -18,7 +18,7 @@ from common.vision.images.picture import Picture
 from common.vision.types import AnalyzeOptions, BgrImage, EmbeddingVector
 from common.vision.workers.pool import WorkerPool
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.takes(100), pytest.mark.timeout(900)]
 SIDE = 256
 ALIKE = 0.2
 """Similarity of two faces from which on one may have come from the other."""

@@ -20,6 +20,8 @@ from server_process import ServerProcess
 
 from standalone.embedded import EmbeddedPostgres
 
+pytestmark = pytest.mark.takes(116)
+
 KILLS_OF_AN_EVENT = 20
 DAMAGE = re.compile(r"PANIC|invalid page|checksum|corrupt|could not read block|unexpected data")
 # A graph is built as soon as an event has some faces, and searches use it.

@@ -5,7 +5,7 @@ import asyncio
 import random
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ from indexer.graphs.curator import Pace
 from indexer.graphs.operations import Operation, Phase
 from standalone.embedded import EmbeddedPostgres, Role
 
+pytestmark = pytest.mark.takes(350)
+
+MIGRATED = "migrated"
 PHOTOS, FACES = 60, 100
 SHORT, LONG = 2, 14
 PHASES = [Phase.BUILDING, Phase.CLEANING, Phase.COPYING, Phase.MEASURING, Phase.BUILDING]
@@ -114,14 +117,22 @@ async def until_tidy(owner_dsn: str, crowd: Crowd) -> None:
         await owner.close()
 
 
-@pytest.fixture(scope="module")
-def mortal() -> Iterator[EmbeddedPostgres]:
-    """A Postgres that may be killed."""
+def open_folder() -> Path:
+    """One that Postgres' user passes through."""
     folder = Path(tempfile.mkdtemp(prefix="facepass-mortal-"))
     folder.chmod(0o711)
+    return folder
+
+
+@pytest.fixture(scope="module")
+async def mortal() -> AsyncIterator[EmbeddedPostgres]:
+    """A Postgres that may be killed, with a migrated database to clone."""
+    folder = await asyncio.to_thread(open_folder)
     postgres = EmbeddedPostgres(folder / "data")
     postgres.start()
     try:
+        postgres.create_database(MIGRATED)
+        await migrate(postgres.dsn(Role.OWNER, MIGRATED))
         yield postgres
     finally:
         postgres.stop()
@@ -135,9 +146,8 @@ def kill_and_restart(postgres: EmbeddedPostgres) -> None:
 
 @asynccontextmanager
 async def fresh(postgres: EmbeddedPostgres, name: str) -> AsyncIterator[DatabaseSettings]:
-    postgres.create_database(name)
+    postgres.create_database(name, template=MIGRATED)
     try:
-        await migrate(postgres.dsn(Role.OWNER, name))
         yield DatabaseSettings(dsn=SecretStr(postgres.dsn(Role.SERVER, name)), pool_size=5)
     finally:
         postgres.drop_database(name)

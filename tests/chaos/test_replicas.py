@@ -26,6 +26,8 @@ from searcher.config import GallerySettings, SearcherServerSettings, SearcherSet
 from searcher.forgetting_repository import ForgettingRepository
 from standalone.embedded import Role
 
+pytestmark = pytest.mark.takes(235)
+
 RECOVERED_S = 20.0
 WRITE = "INSERT INTO searcher (searcher_id) VALUES (gen_random_uuid())"
 

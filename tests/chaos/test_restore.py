@@ -24,6 +24,8 @@ from common.vision.fake.photos import fake_photo
 from standalone.cli import run
 from standalone.embedded import EmbeddedPostgres
 
+pytestmark = pytest.mark.takes(93)
+
 PEOPLE, SHOTS = range(10, 18), range(3)
 ERASED, FACE_DELETED, STAYS = 10, 12, 16
 PROBE_SHOTS, PROBE_SHOTS_LONG = range(3, 4), range(3, 128)

@@ -19,6 +19,8 @@ from seeded_client import SeededClient
 
 from common.vision.fake.photos import fake_photo
 
+pytestmark = pytest.mark.takes(220)
+
 CALLERS = 4
 PAUSE_S = 0.01
 CLIENTS_COME_BACK_S = 5.0

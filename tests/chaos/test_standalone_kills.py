@@ -21,6 +21,8 @@ from server_process import ServerProcess, Started, left_of
 
 from standalone.embedded import EmbeddedPostgres
 
+pytestmark = pytest.mark.takes(85)
+
 OTHER_PORTS = ("--indexer-listen=127.0.0.1:0", "--searcher-listen=127.0.0.1:0")
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 import signal
-import socket
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,7 +13,6 @@ from typing import Any
 
 import grpc
 import pytest
-from command_process import CommandProcess
 from facepass.v1 import indexer_pb2, indexer_pb2_grpc, searcher_pb2_grpc
 from fault_load import (
     INDEXER,
@@ -33,15 +31,18 @@ from fault_load import (
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status  # type: ignore[import-untyped]
+from server_process import ServerProcess
 from tcp_proxy import Proxy
 
 from common.vision.fake.photos import Command, fake_photo
 from standalone.embedded import EmbeddedPostgres
 
+pytestmark = pytest.mark.takes(30)
+
 GRACE_S = 20.0
 WINDOW = 4
 STREAMS, SEARCHES = 20, 50
-ALL_LET_IN = {"FACEPASS_SEARCHER__MAX_SEARCHES": "100"}
+ALL_LET_IN = {"SEARCHER__MAX_SEARCHES": "100"}
 """As many as are in flight: what is refused here is refused for the end of the server."""
 
 
@@ -163,26 +164,28 @@ def assert_orderly(seen: Stopping) -> None:
 async def test_a_standalone_is_told_to_stop(
     folder: Path, figure: Callable[..., None], long: bool
 ) -> None:
-    server = CommandProcess(folder, "standalone", f"--data-dir={folder / 'data'}", **ALL_LET_IN)
+    data = folder / "data"
+    server = ServerProcess("standalone", folder, f"--data-dir={data}", variables=ALL_LET_IN)
+    run = server.start()
     try:
-        told = await server.until_ready()
+        await run.ready()
         seen = await told_to_stop(
-            told["indexer"],
-            told["searcher"],
-            lambda: server.tell(signal.SIGTERM),
+            server.indexer,
+            server.searcher,
+            lambda: run.tell(signal.SIGTERM),
             10 if long else 1.5,
         )
         started = monotonic()
-        assert await server.ended(GRACE_S) == 0
+        assert await run.ended(GRACE_S) == 0
         took_s = monotonic() - started
-        assert "Traceback" not in server.output()
+        assert "Traceback" not in server.said()
     finally:
         server.end()
     assert_orderly(seen)
-    logs = "".join(path.read_text() for path in (folder / "data/logs").glob("postgres-*.log"))
+    logs = "".join(path.read_text() for path in (data / "logs").glob("postgres-*.log"))
     assert "received fast shutdown request" in logs
     assert "database system was not properly shut down" not in logs
-    postgres = EmbeddedPostgres(folder / "data")
+    postgres = EmbeddedPostgres(data)
     await asyncio.to_thread(postgres.start)
     try:
         counts = await settle_account(seen.account, postgres.owner_dsn)
@@ -197,12 +200,6 @@ async def test_a_standalone_is_told_to_stop(
         ended_after_last_call_s=round(took_s, 1),
         exit_code=0,
     )
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 @asynccontextmanager
@@ -224,27 +221,27 @@ async def test_separate_servers_start_first_and_are_told_to_stop(
     proxy = Proxy(database.server_dsn)
     await proxy.up()
     await proxy.down()
-    addresses = {name: f"127.0.0.1:{free_port()}" for name in ("indexer", "searcher")}
-    health = [(addresses["indexer"], INDEXER), (addresses["searcher"], SEARCHER)]
-    dsn = {"FACEPASS_DATABASE__DSN": proxy.dsn}
+    variables = {"DATABASE__DSN": proxy.dsn, **ALL_LET_IN}
     servers = [
-        CommandProcess(folder, name, f"--{name}-listen={address}", **dsn, **ALL_LET_IN)
-        for name, address in addresses.items()
+        ServerProcess(name, folder / name, variables=variables) for name in ("indexer", "searcher")
     ]
+    indexer, searcher = servers[0].indexer, servers[1].searcher
+    health = [(indexer, INDEXER), (searcher, SEARCHER)]
+    runs = [server.start() for server in servers]
 
     async def become(wanted: int, within_s: float) -> float:
         waits = [health_becomes(*each, wanted, within_s) for each in health]
         return round(max(await asyncio.gather(*waits)), 1)
 
     def stop() -> None:
-        for server in servers:
-            server.tell(signal.SIGTERM)
+        for run in runs:
+            run.tell(signal.SIGTERM)
 
     try:
         await become(NOT_SERVING, 60)
-        for address in addresses.values():
+        for address in (indexer, searcher):
             await health_becomes(address, "", SERVING, 5)
-        async with refused_with(addresses["searcher"]) as reasons:
+        async with refused_with(searcher) as reasons:
             assert reasons == ["STARTING"]
         await proxy.up()
         started_s = await become(SERVING, 60)
@@ -252,11 +249,9 @@ async def test_separate_servers_start_first_and_are_told_to_stop(
         lost_s = await become(NOT_SERVING, 5)
         await proxy.up()
         back_s = await become(SERVING, 10)
-        seen = await told_to_stop(
-            addresses["indexer"], addresses["searcher"], stop, 10 if long else 1.5
-        )
-        assert [await server.ended(GRACE_S) for server in servers] == [0, 0]
-        assert "Traceback" not in "".join(server.output() for server in servers)
+        seen = await told_to_stop(indexer, searcher, stop, 10 if long else 1.5)
+        assert [await run.ended(GRACE_S) for run in runs] == [0, 0]
+        assert "Traceback" not in "".join(server.said() for server in servers)
         assert_orderly(seen)
         counts = await settle_account(seen.account, database.owner_dsn)
     finally:
@@ -283,15 +278,11 @@ async def test_separate_servers_start_first_and_are_told_to_stop(
 @pytest.mark.slow
 async def test_a_second_signal_ends_at_once(folder: Path, database: Any) -> None:
     """A photo that takes long holds up nobody who cannot wait."""
-    server = CommandProcess(
-        folder,
-        "indexer",
-        FACEPASS_DATABASE__DSN=database.server_dsn,
-        FACEPASS_ENGINE__WORKERS="1",
-    )
+    server = ServerProcess("indexer", folder, variables={"DATABASE__DSN": database.server_dsn})
+    run = server.start()
     try:
-        told = await server.until_ready()
-        async with grpc.aio.insecure_channel(told["indexer"]) as channel:
+        await run.ready()
+        async with grpc.aio.insecure_channel(server.indexer) as channel:
             await create_event(channel)
             config = indexer_pb2.IndexPhotosConfig(event="events/gala")
             request = indexer_pb2.IndexPhotoRequest(
@@ -301,12 +292,12 @@ async def test_a_second_signal_ends_at_once(folder: Path, database: Any) -> None
             )
             call = indexer_pb2_grpc.IndexerStub(channel).IndexPhoto(request)
             await asyncio.sleep(0.5)
-            server.tell(signal.SIGTERM)
+            run.tell(signal.SIGTERM)
             await asyncio.sleep(1.5)
             assert not call.done(), "the first signal lets it finish"
-            server.tell(signal.SIGINT)
+            run.tell(signal.SIGINT)
             started = monotonic()
-            assert await server.ended(GRACE_S) == 1
+            assert await run.ended(GRACE_S) == 1
             assert monotonic() - started < GRACE_S / 2
     finally:
         server.end()

@@ -29,6 +29,8 @@ from common.vision.workers.device import TELL_S
 from common.vision.workers.pool import WorkerPool, _Job
 from common.vision.workers.workload import DeviceLoad
 
+pytestmark = pytest.mark.takes(26)
+
 EVERYTHING = AnalyzeOptions(quality_filter=QualityFilter.NONE, max_faces=1000)
 WORKERS = 4
 

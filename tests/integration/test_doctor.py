@@ -7,11 +7,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import asyncpg
 import pytest
+from fsync import set_fsync
 from pydantic import SecretStr
 
 from common.config import MIB, DatabaseSettings, EngineSettings, TemplateSettings
@@ -31,8 +33,16 @@ def one(findings: Iterator[Finding] | list[Finding], subject: str) -> Finding:
     return wrong[0]
 
 
+@pytest.fixture(scope="module")
+async def durable(superuser: asyncpg.Connection) -> AsyncIterator[None]:
+    """Postgres runs with the settings that it should have."""
+    was = await set_fsync(superuser, "on")
+    yield
+    await set_fsync(superuser, was)
+
+
 @pytest.fixture
-def healthy(postgres: EmbeddedPostgres, template: str) -> Iterator[DatabaseSettings]:
+def healthy(postgres: EmbeddedPostgres, template: str, durable: None) -> Iterator[DatabaseSettings]:
     """A migrated database, named as the server's role."""
     postgres.create_database(DATABASE, template)
     yield DatabaseSettings(dsn=SecretStr(postgres.dsn(Role.SERVER, DATABASE)))
@@ -40,8 +50,6 @@ def healthy(postgres: EmbeddedPostgres, template: str) -> Iterator[DatabaseSetti
 
 
 async def run_sql(postgres: EmbeddedPostgres, sql: str) -> None:
-    import asyncpg
-
     connection = await asyncpg.connect(postgres.dsn(Role.SUPERUSER, DATABASE))
     await connection.execute(sql)
     await connection.close()
@@ -49,8 +57,10 @@ async def run_sql(postgres: EmbeddedPostgres, sql: str) -> None:
 
 def test_healthy_database_has_nothing_to_mend(healthy: DatabaseSettings) -> None:
     findings = list(database.check_given(healthy))
-    assert {each.level for each in findings} == {Level.OK}
-    assert {each.subject for each in findings} == {"postgres", "pgvector", "wall", "migrations"}
+    levels = {each.subject: each.level for each in findings}
+    assert levels.pop("archive") is Level.WARN  # the tests' Postgres is not backed up
+    assert levels.keys() == {"postgres", "pgvector", "wall", "migrations"}
+    assert set(levels.values()) == {Level.OK}
 
 
 @pytest.mark.parametrize(
@@ -137,7 +147,9 @@ def test_events_whose_key_is_missing_are_named(
     ours = f"'{TemplateKeys.of(settings).first}' FROM generate_series(1, 3) AS n"
     asyncio.run(run_sql(postgres, insert + ours))
     known = templates.known_keys(settings)
-    assert {each.level for each in database.check_given(healthy, known)} == {Level.OK}
+    assert [
+        each for each in database.check_given(healthy, known) if each.subject == "templates"
+    ] == []
     others = "'0123abcd' FROM generate_series(11, 17) AS n"
     asyncio.run(run_sql(postgres, insert + others))
     found = one(database.check_given(healthy, known), "templates")

@@ -4,6 +4,7 @@ import asyncio
 import math
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -21,6 +22,8 @@ from common.paging import encode_token, fingerprint
 from common.vision.fake.engine import FakeEngine
 from common.vision.fake.photos import fake_photo
 
+pytestmark = pytest.mark.takes(20)
+
 ROUNDS = 40
 PACK = FakeEngine().pack
 DEFINITE = {
@@ -33,8 +36,11 @@ DEFINITE = {
 
 
 @pytest.fixture
-async def gala(servers: Any) -> Any:
-    """An event with a photo of one face."""
+async def gala(shared_servers: Any) -> Any:
+    """An event with a photo of one face, whatever became of that of an earlier test."""
+    servers = shared_servers
+    with suppress(grpc.aio.AioRpcError):
+        await servers.events.DeleteEvent(events_pb2.DeleteEventRequest(name="events/gala"))
     await servers.events.CreateEvent(events_pb2.CreateEventRequest(event_id="gala"))
     await servers.indexer.IndexPhoto(
         indexer_pb2.IndexPhotoRequest(

@@ -14,11 +14,10 @@ from urllib.request import urlopen
 import grpc
 import psutil
 import pytest
-from command_process import CommandProcess
 from facepass.v1 import searcher_pb2, searcher_pb2_grpc
 from patience import until
 from prometheus_client.parser import text_string_to_metric_families
-from server_process import free_ports, left_of
+from server_process import ServerProcess, free_ports, left_of
 
 from common.errors import SetupError
 from common.vision.fake.photos import fake_photo
@@ -42,21 +41,15 @@ class Two:
 
     def __init__(self, folder: Path, dsn: str) -> None:
         first, _ = self.metrics_ports = _neighbours()
-        self.command = CommandProcess(
-            folder,
-            "searcher",
-            "--processes=2",
-            f"--searcher-metrics-listen=127.0.0.1:{first}",
-            FACEPASS_DATABASE__DSN=dsn,
-        )
-        self.address = ""
-
-    async def ready(self) -> None:
-        self.address = (await self.command.until_ready())["searcher"]
+        metrics = f"--searcher-metrics-listen=127.0.0.1:{first}"
+        variables = {"DATABASE__DSN": dsn}
+        server = ServerProcess("searcher", folder, "--processes=2", metrics, variables=variables)
+        self.address = server.searcher
+        self.run = server.start()
 
     @property
     def processes(self) -> list[psutil.Process]:
-        return psutil.Process(self.command.process.pid).children()
+        return psutil.Process(self.run.pid).children()
 
     def calls(self) -> list[float]:
         """Selfies that each process has answered."""
@@ -90,10 +83,10 @@ def _answered(port: int) -> float:
 async def two(folder: Path, dsn: str) -> AsyncIterator[Two]:
     running = Two(folder, dsn)
     try:
-        await running.ready()
+        await running.run.ready()
         yield running
     finally:
-        running.command.end()
+        running.run.end()
 
 
 async def call(address: str) -> None:
@@ -117,16 +110,17 @@ async def test_they_share_the_connections_and_one_that_dies_is_replaced(
         first.wait()
         # None is refused meanwhile: who starts does not listen.
         async with asyncio.timeout(REPLACED_WITHIN_S):
-            while not _serves_again(running.command.output()):
+            while not _serves_again(running.run.log.read_text()):
                 await call(running.address)
         assert second in running.processes and len(running.processes) == 2
 
         processes = [*running.processes, *_workers(running)]
-        running.command.tell(signal.SIGTERM)
-        assert await running.command.ended(30) == 0, running.command.output()
+        running.run.tell(signal.SIGTERM)
+        said = running.run.log
+        assert await running.run.ended(30) == 0, said.read_text()
         assert left_of(processes, 0.0) == []
-        assert not running.command.ready.exists()
-        assert "Traceback" not in running.command.output()
+        assert not running.run.serves
+        assert "Traceback" not in said.read_text()
 
 
 def _serves_again(log: str) -> bool:
@@ -141,19 +135,20 @@ def _workers(running: Two) -> list[psutil.Process]:
 async def test_they_end_with_whoever_started_them(folder: Path, database: Any) -> None:
     async with two(folder, database.server_dsn) as running:
         processes = [*running.processes, *_workers(running)]
-        running.command.tell(signal.SIGKILL)
-        await running.command.ended(10)
+        running.run.tell(signal.SIGKILL)
+        await running.run.ended(10)
         await until(lambda: left_of(processes, 0.0) == [])
 
 
 @pytest.mark.slow
 async def test_one_that_cannot_start_ends_them_all(folder: Path, database: Any) -> None:
-    command = CommandProcess(
-        folder, "searcher", "--processes=2", FACEPASS_DATABASE__DSN=database.owner_dsn
-    )
-    assert await command.ended(60) == 1
-    assert "ended before it served" in command.output().splitlines()[-1]
-    command.end()
+    variables = {"DATABASE__DSN": database.owner_dsn}
+    started = ServerProcess("searcher", folder, "--processes=2", variables=variables).start()
+    try:
+        assert await started.ended(60) == 1
+        assert "ended before it served" in started.log.read_text().splitlines()[-1]
+    finally:
+        started.end()
 
 
 def test_an_address_that_is_taken_or_of_a_kind_that_cannot_be_shared() -> None:

@@ -31,6 +31,8 @@ from large_events import (
 from indexer.graphs.recall import FIRST_EF_SEARCH
 from standalone.embedded import EmbeddedPostgres
 
+pytestmark = pytest.mark.takes(39)
+
 
 @pytest.fixture
 async def servers(database: Any, vision: Any, serving: Any) -> AsyncIterator[Any]:

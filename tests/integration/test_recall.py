@@ -23,6 +23,8 @@ from indexer.graphs.recall import RecallWatch, enough, in_vain
 from indexer.graphs.recall_repository import RecallRepository, fresh_views, lowest_similarity
 from indexer.graphs.relation_repository import Measured
 
+pytestmark = pytest.mark.takes(60)
+
 NARROW = 2
 # Strangers' similarities are spread by 0.127 at 62 dimensions: each probe has a few dozen matches.
 LOW = EventSettings(min_similarity=0.32)

@@ -24,12 +24,21 @@ from common.vision.fake.photos import fake_photo
 from standalone.embedded import EmbeddedPostgres, Role
 from standalone.stopping import until_stopped
 
+pytestmark = pytest.mark.takes(42)
+
 COMMAND = [sys.executable, "-m", "standalone"]
-ANY_PORT = [
-    f"--{server}-{listen}=127.0.0.1:0"
-    for server in ("indexer", "searcher")
-    for listen in ("listen", "metrics-listen")
-]
+
+
+def any_port(*servers: str) -> list[str]:
+    """Flags for addresses that nobody else has."""
+    return [
+        f"--{server}-{listen}=127.0.0.1:0"
+        for server in servers
+        for listen in ("listen", "metrics-listen")
+    ]
+
+
+ANY_PORT = any_port("indexer", "searcher")
 FAKE = {"FACEPASS_ENGINE__KIND": "fake", "FACEPASS_ENGINE__WORKERS": "1"}
 START_TIMEOUT_S = 90
 
@@ -253,7 +262,7 @@ def test_separate_servers_ask_for_migrations_then_serve(
         "FACEPASS_DATABASE__DSN": postgres.dsn(Role.SERVER, "separate"),
         "FACEPASS_DATABASE__MIGRATION_DSN": postgres.dsn(Role.OWNER, "separate"),
     }
-    refused = command("searcher", **dsns)
+    refused = command("searcher", *any_port("searcher"), **dsns)
     assert refused.returncode == 1
     assert "0001_extension.sql" in refused.stderr and "facepass-server migrate" in refused.stderr
     migrated = command("migrate", **dsns)
@@ -263,9 +272,8 @@ def test_separate_servers_ask_for_migrations_then_serve(
     assert again.stdout == "The database is up to date.\n"
     for server in ("indexer", "searcher"):
         ready = folder / f"{server}.json"
-        flags = [f"--{server}-listen=127.0.0.1:0", f"--{server}-metrics-listen=127.0.0.1:0"]
         process = subprocess.Popen(
-            [*COMMAND, server, *flags, f"--ready-file={ready}"],
+            [*COMMAND, server, *any_port(server), f"--ready-file={ready}"],
             env=environment(**dsns),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -31,6 +31,8 @@ from common.vision.fake.photos import Command, fake_photo
 from common.vision.types import Analysis, AnalyzeOptions
 from common.vision.workers.pool import PHOTO_NICE, WorkerPool
 
+pytestmark = pytest.mark.takes(18)
+
 OPTIONS = AnalyzeOptions()
 SLOW = fake_photo([1], command=Command.SLOW)
 

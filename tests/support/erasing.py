@@ -1,7 +1,9 @@
 """What tests of erasure share: marker templates, and looking for them in files and in memory."""
 
 import asyncio
-from collections.abc import Iterable
+import resource
+from collections.abc import Iterable, Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from numpy.typing import NDArray
 
 from common.vision.fake.engine import FakeEngine
 
+_ENTRY = np.dtype("<u8")
+_PRESENT_OR_SWAPPED = np.uint64(62)
 _PIECE = 16
 """Halves of one needle: enough that none stands anywhere by chance, few enough to see a rest."""
 
@@ -58,18 +62,34 @@ def hits_in_memory(pid: int, templates: Iterable[NDArray[np.float32]]) -> int:
     halves = [template.astype(np.float16)[:_PIECE] for template in templates]
     wanted = [half.astype(kind).tobytes() for half in halves for kind in ("<f2", ">f2", "<f4")]
     hits = 0
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+    with (
+        open(f"/proc/{pid}/maps") as maps,
+        open(f"/proc/{pid}/mem", "rb", 0) as memory,
+        open(f"/proc/{pid}/pagemap", "rb", 0) as pages,
+    ):
         for line in maps:
             place, rights = line.split()[:2]
-            start, end = (int(each, 16) for each in place.split("-"))
             if not rights.startswith("rw") or "[v" in line:
                 continue
-            try:
-                memory.seek(start)
-                hits += _count(memory.read(end - start), wanted)
-            except (OSError, ValueError, OverflowError):
-                continue
+            start, end = (int(each, 16) for each in place.split("-"))
+            for first, last in _held(pages, start, end):
+                try:
+                    memory.seek(first)
+                    hits += _count(memory.read(last - first), wanted)
+                except OSError:  # gone meanwhile
+                    continue
     return hits
+
+
+def _held(pages: FileIO, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The parts of a place in memory that hold something: most of what a process may use, it never
+    wrote to."""
+    size = resource.getpagesize()
+    pages.seek(start // size * _ENTRY.itemsize)
+    entries = np.frombuffer(pages.read((end - start) // size * _ENTRY.itemsize), _ENTRY)
+    edges = np.flatnonzero(np.diff(entries >> _PRESENT_OR_SWAPPED > 0, prepend=False, append=False))
+    for first, last in edges.reshape(-1, 2).tolist():
+        yield start + first * size, start + last * size
 
 
 async def receipt(servers: Any, name: str) -> Any:

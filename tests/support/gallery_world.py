@@ -120,6 +120,7 @@ class World:
         self._large = False
         self.database = database
         self._vision = vision
+        self._metrics = Metrics()
         self.reader = EventReader(PackRegistry())
         self.events = EventRepository(database, self.reader)
         self.photos = PhotoRepository(database, self.reader)
@@ -135,13 +136,13 @@ class World:
 
     def _galleries(self, memory_bytes: int) -> Galleries:
         repository = TemplateRepository(self.database, self.database, self.reader)
-        return Galleries(repository, GallerySettings(memory_bytes=memory_bytes), Metrics())
+        return Galleries(repository, GallerySettings(memory_bytes=memory_bytes), self._metrics)
 
     async def begin_build(
         self, event: EventName, hnsw_min_faces: int
     ) -> tuple[asyncio.Task[Any], "Stepping"]:
         """A builder that stands before its first transaction."""
-        stepping, server, metrics = Stepping(self.database), uuid4(), Metrics()
+        stepping, server, metrics = Stepping(self.database), uuid4(), self._metrics
         here = await self.events.get(event)
         operation = await OperationRepository(self.database).open(here)
         async with self.database.transaction() as connection:
@@ -180,7 +181,7 @@ class World:
         exact: bool, page_size: int,
     ) -> tuple[list[Expected], Source]:  # fmt: skip
         """Every page of a search, put together."""
-        metrics = Metrics()
+        metrics = self._metrics
         quotas = Quotas(QuotaSettings(), MemoryBuckets(), metrics)
         people = PeopleBudget(0, metrics)
         probes = ProbeReader(self._vision, SearcherServerSettings(), ImageLimits(), quotas)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -100,6 +101,14 @@ class Started:
         self._process.kill()
         self._process.wait(20)
         return workers
+
+    def tell(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    async def ended(self, within_s: float) -> int:
+        """Its exit code, once it has ended by itself."""
+        return await asyncio.to_thread(self._process.wait, within_s)
 
     def end(self) -> None:
         """Stop it in good order, if it runs."""
