@@ -153,10 +153,17 @@ async def cloned(
 ) -> AsyncIterator[TestDatabase]:
     """A clone of the migrated database for as long as the context lasts."""
     name = f"t_{uuid4().hex[:12]}"
-    await superuser.execute(f"CREATE DATABASE {name} OWNER {Role.OWNER.value} TEMPLATE {template}")
+    if isinstance(postgres, GivenCitus):
+        postgres.create_database(name, template)
+    else:
+        owner_role = Role.OWNER.value
+        await superuser.execute(f"CREATE DATABASE {name} OWNER {owner_role} TEMPLATE {template}")
     owner, server = postgres.dsn(Role.OWNER, name), postgres.dsn(Role.SERVER, name)
     yield TestDatabase(name, owner, server, _replica(server))
-    await superuser.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    if isinstance(postgres, GivenCitus):
+        postgres.drop_database(name)
+    else:
+        await superuser.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 @pytest.fixture
