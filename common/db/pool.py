@@ -33,6 +33,8 @@ _EVENT = "facepass.event_id"
 _ON_ALL_NODES = "SET LOCAL citus.propagate_set_commands = 'local'; DO 'BEGIN {set}; END'"
 """Has Citus repeat on each node that a transaction reaches what is set for it. It repeats the whole
 message that the setting stands in: hence the block, which is a message without a BEGIN."""
+_SPLIT = "could not find valid entry for shard"
+"""What Citus says where a shard was split after it was chosen for a statement."""
 _KEPT_OF = 4
 """One in so many connections may stay out of the pool between short statements."""
 _GOODBYE_S = 1.0
@@ -272,6 +274,12 @@ class Database:
         except asyncpg.InvalidCachedStatementError as error:
             if readonly:
                 raise
+            raise _ours(error) from error
+        except asyncpg.InternalServerError as error:
+            if not self.distributed or _SPLIT not in str(error):
+                raise
+            if readonly or looking:
+                raise SnapshotNeeded from error
             raise _ours(error) from error
 
 
