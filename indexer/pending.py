@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from itertools import count
 from uuid import uuid4
 
+from common.background import going_on
 from common.errors import DatabaseUnavailable, OutOfSpace
 from common.metrics import Metrics
 from common.names import EventName
@@ -49,13 +50,10 @@ class PendingPhotos:
     @asynccontextmanager
     async def reporting(self) -> AsyncIterator[None]:
         """Report in the background for as long as the context lasts."""
-        task = asyncio.create_task(self._run())
         try:
-            yield
+            async with going_on(self._run()):
+                yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
             self._counts.clear()
             # Not for long where the database is away: reports that are not renewed soon expire.
             with suppress(TimeoutError):

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
+from common.background import going_on
 from common.errors import DatabaseUnavailable, OutOfSpace
 from common.metrics import Metrics
 from indexer.config import StorageSettings
@@ -48,13 +49,8 @@ class Space:
     async def watching(self) -> AsyncIterator[None]:
         """Watch for as long as the context lasts."""
         await self.look()
-        task = asyncio.create_task(self._run())
-        try:
+        async with going_on(self._run()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _run(self) -> None:
         while True:

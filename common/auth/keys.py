@@ -6,7 +6,7 @@ import logging
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -17,6 +17,7 @@ import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from common.auth.private_file import read_private
+from common.background import going_on
 from common.errors import SetupError, Unauthenticated
 from common.metrics import Metrics
 
@@ -107,13 +108,8 @@ class KeySet:
         self._keys = await asyncio.to_thread(self.read_now)
         self._looked_s = self._clock()
         self._metrics.key_fetches.labels("read").inc()
-        looking = asyncio.create_task(self._keep_looking())
-        try:
+        async with going_on(self._keep_looking()):
             yield
-        finally:
-            looking.cancel()
-            with suppress(asyncio.CancelledError):
-                await looking
 
     async def find(self, kid: str | None) -> Key:
         if kid is None:

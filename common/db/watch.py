@@ -3,11 +3,12 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from time import monotonic
 
 import asyncpg
 
+from common.background import going_on
 from common.config import DatabaseSettings
 from common.db.hosts import Hosts
 from common.db.pool import Database
@@ -47,13 +48,10 @@ class DatabaseWatch:
     async def watching(self) -> AsyncIterator[None]:
         """Watch for as long as the context lasts, and call `tell` at each change."""
         self._metrics.database_available.set(1)
-        task = asyncio.create_task(self._run())
         try:
-            yield
+            async with going_on(self._run()):
+                yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
             self._drop()
 
     async def _run(self) -> None:

@@ -17,6 +17,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationSc
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1 import trace_pb2 as pb
 
+from common.background import going_on
 from common.metrics import Metrics
 from common.traces.span import Attribute, Root, Span
 
@@ -64,13 +65,10 @@ class Collector:
     async def sending(self) -> AsyncIterator[None]:
         """Send for as long as the context lasts, and then what is left, if that does not take
         long."""
-        task = asyncio.create_task(self._send_for_ever())
         try:
-            yield
+            async with going_on(self._send_for_ever()):
+                yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_S):
                     await self._send_all()

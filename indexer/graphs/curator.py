@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
+from common.background import going_on
 from common.errors import DatabaseUnavailable, EventNotFound, OutOfSpace
 from common.metrics import Metrics
 from indexer.config import PromotionSettings
@@ -141,10 +142,5 @@ async def in_background(
                 log.exception("work in the background failed", extra={"action": "work_failed"})
             await wait()
 
-    task = asyncio.create_task(run())
-    try:
+    async with going_on(run()):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
