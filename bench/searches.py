@@ -62,11 +62,15 @@ class Searches:
         """A call that does nothing: the health check, on the same port of the same server."""
         return self._health.Check(health_pb2.HealthCheckRequest())
 
+    def answers(self, event: Gallery, probes: Templates) -> list[pb.SearchResponse]:
+        """One for each probe."""
+        return [self.ask(request_of(event, probe)) for probe in probes]
+
     def found(
         self, event: Gallery, probes: Templates, source: "pb.SearchSource"
     ) -> list[frozenset[int]]:
         """Numbers of the faces found for each probe; every answer must come from `source`."""
-        answers = [self.ask(request_of(event, probe)) for probe in probes]
+        answers = self.answers(event, probes)
         others = {answer.source for answer in answers} - {source}
         if others:
             names = [pb.SearchSource.Name(other) for other in others]

@@ -1,11 +1,12 @@
 """Events that are not in memory: searched in the shared table, or by a graph of their own."""
 
 from functools import partial
+from statistics import fmean
 
 from facepass.v1 import searcher_pb2 as pb
 
 from bench.figures import Bar, Figure, interleaved, median_time, milliseconds, ratio
-from bench.searches import Searches, of_round, recall, time_of
+from bench.searches import Searches, faces_of, of_round, recall, time_of
 from bench.stage import Stage
 from bench.templates import true_matches
 
@@ -43,14 +44,23 @@ def measure_promoted(stage: Stage, cold: Searches) -> list[Figure]:
         event, (probes, _) = stage.events[label], stage.views(label)
         many = stage.population.probes(label, stage.sizes.repeats(_GRAPH_PROBES))
         wanted = true_matches(event.of(stage.population.templates), many)
-        share = recall(cold.found(event, many, pb.SEARCH_SOURCE_GRAPH), wanted)
+        answers = cold.answers(event, many)
+        share = recall([faces_of(answer) for answer in answers], wanted)
+        scanned = fmean(answer.source == pb.SEARCH_SOURCE_SCAN for answer in answers)
+        strangers = stage.population.strangers(stage.sizes.probes)
 
         def exact_time(number: int, label: str = label) -> float:
             some = of_round(stage.views(label)[0], number, _EXACT_CALLS_A_ROUND)
             event = stage.events[label]
             return median_time([cold.call(event, probe, exact=True) for probe in some])
 
-        exact, graph = interleaved(rounds, exact_time, partial(time_of, cold, event, probes))
+        def stranger_time(number: int, label: str = label, nobody: Templates = strangers) -> float:
+            some = of_round(nobody, number, _EXACT_CALLS_A_ROUND)
+            return median_time([cold.call(stage.events[label], probe) for probe in some])
+
+        exact, graph, nobody = interleaved(
+            rounds, exact_time, partial(time_of, cold, event, probes), stranger_time
+        )
         what = f"event of {label} faces, own graph"
         enough, note = Bar(">=", 0.995), f"{len(many)} probes"
         figures += [
@@ -58,6 +68,8 @@ def measure_promoted(stage: Stage, cold: Searches) -> list[Figure]:
             ratio(f"promoted_speedup_{label}", f"{what}: exact scan / graph", exact, graph, bar),
             milliseconds(f"promoted_ms_{label}", f"{what}", graph),
             milliseconds(f"exact_ms_{label}", f"{what}: exact scan", exact),
+            Figure(f"scanned_{label}", f"{what}: probes for which it gave nothing", scanned),
+            milliseconds(f"stranger_ms_{label}", f"{what}: who is in no photo", nobody),
         ]
     shares = [each.value for each in figures if each.key.startswith("recall_promoted")]
     name = "own graph: recall, the lowest of the events"

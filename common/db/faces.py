@@ -132,7 +132,8 @@ class EventFaces:
         """Faces at or above the threshold by the graph of the own relation, and by the exact scan
         of what came since it was built.
 
-        None where the graph cannot tell the whole answer: it gives no more than MAX_EF_SEARCH.
+        None where the graph cannot tell the whole answer: it gives no more than MAX_EF_SEARCH, and
+        that it gives nothing may mean that no path leads to that person, who may be in many photos.
         """
         assert self._own is not None
         found = await self.nearest_in_graph(probe, min_similarity, ef_search)
@@ -160,7 +161,9 @@ class EventFaces:
             self._known = {row["face_no"]: row for row in rows}
             found = _candidates(rows, probe, min_similarity)
             self.came_up = rows[0]["among"] if rows else None
-            if not rows or len(found) < rows[0]["among"]:
+            if not found:
+                return None
+            if len(found) < rows[0]["among"]:
                 return found
             if rows[0]["among"] < ef_search or ef_search >= MAX_EF_SEARCH:
                 # All are similar and yet fewer than asked for: the graph did not reach the rest.

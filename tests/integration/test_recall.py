@@ -11,7 +11,8 @@ import asyncpg
 import numpy as np
 import pytest
 from crowd import Crowd
-from large_events import fill, finished, index_of, indexing, optimize
+from facepass.v1 import searcher_pb2
+from large_events import GRAPH, NO_MEMORY, SCAN, fill, finished, index_of, indexing, optimize
 
 from common.db.events import EventReader, PackRegistry
 from common.db.faces import EventFaces
@@ -19,6 +20,7 @@ from common.db.opening import open_database
 from common.db.pool import Database
 from common.event import Event, EventSettings
 from common.metrics import Metrics
+from common.vision.fake.engine import FakeEngine
 from indexer.graphs.recall import RecallWatch, enough, in_vain
 from indexer.graphs.recall_repository import RecallRepository, fresh_views, lowest_similarity
 from indexer.graphs.relation_repository import Measured
@@ -28,6 +30,7 @@ pytestmark = pytest.mark.takes(60)
 NARROW = 2
 # Strangers' similarities are spread by 0.127 at 62 dimensions: each probe has a few dozen matches.
 LOW = EventSettings(min_similarity=0.32)
+SAME = 0.99
 
 
 @pytest.fixture
@@ -60,6 +63,18 @@ async def ef_search_of(pool: Database, event: Event) -> int:
     return now.relation.ef_search
 
 
+async def ask_for(servers: Any, event: Event, probe: Any) -> Any:
+    """Search for the face of which this is the template."""
+    embedding = {"values": probe.tolist(), "pack": FakeEngine().pack.key}
+    return await servers.searcher.Search(
+        searcher_pb2.SearchRequest(
+            event=str(event.name),
+            probes=[searcher_pb2.Probe(embedding=embedding)],
+            min_similarity=SAME,
+        )
+    )
+
+
 def actions(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.__dict__.get("action", "") for record in caplog.records]
 
@@ -81,6 +96,31 @@ async def test_a_choice_leaves_room_for_other_probes(event: Event, pool: Databas
     """One that reaches its target by a hair with these would miss it with the next."""
     measured = await RecallWatch(RecallRepository(pool), Metrics(), 0.9).measure(event)
     assert measured.recall is not None and measured.recall >= 0.95
+
+
+async def test_a_graph_that_gives_nothing_is_not_believed(
+    event: Event, database: Any, pool: Database, vision: Any, serving: Any
+) -> None:
+    """No path may lead to a person: so who is in no photo is told so of all faces alone."""
+    assert event.relation is not None
+    event = replace(event, relation=replace(event.relation, ef_search=1))
+    people, strangers = range(1, 61), range(5_000, 5_005)
+    async with pool.snapshot(event.name) as connection:
+        faces = EventFaces(connection, event)
+        there = await faces.templates_by_no(people)
+        by_graph = [await faces.nearest(there[number], SAME, 1) for number in people]
+    assert [] not in by_graph and 0 < by_graph.count(None) < len(by_graph)
+    repository = RecallRepository(pool)
+    await repository.keep(event, 1, None)
+    async with serving(database.settings, vision, searcher_settings=NO_MEMORY) as servers:
+        answers = [await ask_for(servers, event, there[number]) for number in people]
+        assert [len(answer.matches) for answer in answers] == [1] * len(people)
+        sources = [answer.source for answer in answers]
+        assert sources == [SCAN if found is None else GRAPH for found in by_graph]
+        assert [answer.exact for answer in answers] == [source == SCAN for source in sources]
+        for number in strangers:
+            nobody = await ask_for(servers, event, FakeEngine().embedding(number))
+            assert not nobody.matches and nobody.source == SCAN and nobody.exact
 
 
 async def test_what_was_measured_is_kept_for_that_graph_only(event: Event, pool: Database) -> None:

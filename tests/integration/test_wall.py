@@ -142,7 +142,7 @@ async def test_an_event_that_was_not_named_is_not_found_by_its_number(
         async with pool.statements(seen) as connection:
             faces = EventFaces(connection, gala)
             assert await faces.exact(probe, -1.0) == []
-            assert await faces.nearest(probe, -1.0, 100) == []
+            assert await faces.nearest(probe, -1.0, 100) is None
             assert await faces.by_no(range(1, 60)) == {}
 
 
