@@ -69,9 +69,9 @@ class PromotionSettings(SettingsBlock):
     fold_share: float = Field(default=0.1, gt=0, le=10)
     """The graph is renewed once the faces that came since are more than this share of those in
     it, and at least 500."""
-    ef_construction: int = Field(default=200, ge=32, le=1000)
-    """How carefully graphs are built (HNSW's ef_construction): more takes longer and finds more. At
-    200,000 faces a graph of 64 leaves one face in a hundred where no search comes by."""
+    ef_construction: int = Field(default=100, ge=48, le=1000)
+    """How carefully graphs are built (HNSW's ef_construction): more takes longer and finds more.
+    At least twice the links of a face, of which there are 24."""
     target_recall: float = Field(default=0.995, gt=0, le=1)
     """Share of the faces above the threshold that a graph is to find. Where measurements say less,
     graphs are searched more widely."""

@@ -11,6 +11,7 @@ from common.candidate import Candidate
 from common.similarity import SLACK, at_least, similarities
 from common.template_rows import TemplateRows
 from common.vision.types import EmbeddingVector
+from searcher.huge_pages import use_huge_pages
 
 SEGMENT_FACES = 16_384
 """Templates of one piece of memory: large enough that calls cost nothing, small enough to grow."""
@@ -126,6 +127,8 @@ class _Segment:
         del old
         self._face_no = np.concatenate([self._face_no, rows.face_no])
         self._photo_no = np.concatenate([self._photo_no, rows.photo_no])
+        if after == SEGMENT_FACES:  # it stays where it is
+            use_huge_pages(self._templates)
 
     def remove(self, face_numbers: NDArray[np.int32]) -> int:
         """A template of zeros is similar to nobody; and nothing is left of the old one."""

@@ -36,7 +36,7 @@ class Sizes:
 
     face: int = 1425
     """One in the shared table."""
-    graph_face: int = 2825
+    graph_face: int = 3130
     """One in an event's own table, with its graph."""
     photo: int = 275
     event: int = 520

@@ -8,7 +8,7 @@ from facepass.v1 import searcher_pb2 as pb
 from bench.figures import Bar, Figure, interleaved, median_time, milliseconds, ratio
 from bench.searches import Searches, faces_of, of_round, recall, time_of
 from bench.stage import Stage
-from bench.templates import true_matches
+from bench.templates import Templates, true_matches
 
 _FASTER = {"50k": Bar(">=", 5), "200k": Bar(">=", 10)}
 _EXACT_CALLS_A_ROUND = 5

@@ -12,7 +12,7 @@ from indexer.graphs.recall_repository import Probe, RecallRepository
 from indexer.graphs.relation_repository import Measured
 
 log = logging.getLogger(__name__)
-FIRST_EF_SEARCH = 100
+FIRST_EF_SEARCH = 40
 FEWEST_PROBES, MOST_PROBES = 200, 1000
 _FACES_A_PROBE = 50
 """What a graph misses are mostly whole people, one in hundreds: few probes would not tell."""

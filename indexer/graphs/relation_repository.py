@@ -20,7 +20,9 @@ from indexer.graphs.operations import Claim, Progress, Superseded
 
 SQL = load_queries("indexer.graphs")
 EVENT_SQL = load_queries("indexer")
-HNSW_M = 16
+HNSW_M = 24
+"""Links of a face in a graph. With 16, of 200,000 faces of an event searches miss one in a hundred,
+however wide, unless the graph is built with twice the care, which takes longer than these links."""
 _DAY_S = 86_400.0
 _GONE = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 from common.errors import SetupError
+from indexer.graphs.relation_repository import HNSW_M
 from standalone.citus.repository import EVENT_DATA, KEPT_HERE, SETTINGS, CitusRepository, OwnTable
 
 Say = Callable[[str], None]
 LEAST_CITUS = 12
 """The first that places schemas."""
-_HNSW_M = 16
 ADD_NODES = (
     "as a superuser, on the coordinator: SELECT citus_set_coordinator_host('HOST', 5432); and for "
     "each further server: SELECT citus_add_node('HOST', 5432)"
@@ -107,7 +107,7 @@ class Distribution:
             await self._citus.truncate_local(f"{own.schema}.face")
         if not own.distributed or not own.has_graph:
             self._step(f"building the graph of {own.schema} there")
-            await self._citus.build_graph(own.schema, _HNSW_M, self._ef_construction)
+            await self._citus.build_graph(own.schema, HNSW_M, self._ef_construction)
             await self._citus.analyze(f"{own.schema}.face")
 
     async def _set_for_sessions(self) -> None:

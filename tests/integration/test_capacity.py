@@ -80,7 +80,7 @@ async def test_what_indexed_faces_take(database: Any, owner: asyncpg.Connection)
     await owner.execute(
         "INSERT INTO ev_1.face SELECT * FROM face WHERE event_id = $1", names[0].key
     )
-    await owner.execute("SELECT index_relation(1, $1, 200)", HNSW_M)
+    await owner.execute("SELECT index_relation(1, $1, 100)", HNSW_M)
     measured["graph_face"] = await size(owner, "ev_1.face") / (FACES / EVENTS)
     assert measured == {name: pytest.approx(getattr(Sizes, name), rel=TENTH) for name in measured}
 

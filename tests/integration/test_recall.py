@@ -43,7 +43,7 @@ async def pool(database: Any) -> AsyncIterator[Database]:
 async def event(database: Any, vision: Any, serving: Any, pool: Database) -> Event:
     """An event of 3,000 faces with a graph, searched narrowly at a low threshold."""
     crowd = await Crowd.gathered(pool, "gala", 60, 50)
-    settings = indexing(hnsw_min_faces=1000, ef_construction=32)
+    settings = indexing(hnsw_min_faces=1000, ef_construction=48)
     async with serving(database.settings, vision, indexer_settings=settings) as servers:
         operation = await crowd.operations.open(await crowd.event())
         await finished(servers, f"operations/{operation.operation_id}")
