@@ -132,6 +132,7 @@ class Galleries:
         if gallery is not None and not await self._catch_up(gallery):
             self.lost(gallery)
         await self.wiped()
+        await self._repository.rinse()
 
     async def _catch_up(self, gallery: HotGallery) -> bool:
         """Apply what was committed since; False where the gallery has to go."""

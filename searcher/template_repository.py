@@ -58,6 +58,11 @@ class TemplateRepository:
 
         return await self._database.read(work, before.name)
 
+    async def rinse(self) -> None:
+        """Hold no template any more that was read before."""
+        for each in {self._database, self._reads}:
+            await each.rinse()
+
     async def alive(self, keys: Sequence[int]) -> dict[int, UUID]:
         """The uid of each of these events that still exists, by key."""
 

@@ -101,6 +101,8 @@ class Database:
         self._acquire_timeout_s = acquire_timeout_s
         self._connections = connections
         self._kept: list[_Kept] = []
+        self._to_rinse: set[int] = set()
+        """Process numbers of connections that are rinsed once they are given back."""
         self._waiting = 0
         self.waited: Callable[[float], object] = lambda _: None
         """Told of each wait for a connection, in seconds."""
@@ -185,15 +187,36 @@ class Database:
 
     async def _put_back(self, kept: _Kept) -> None:
         room = len(self._kept) < self._pool.get_max_size() // _KEPT_OF
-        if room and not kept.connection.is_closed():
+        if room and not kept.connection.is_closed() and not self._is_to_rinse(kept.connection):
             self._kept.append(kept)
         else:
             await self._release(kept.connection)
 
     async def _release(self, connection: asyncpg.Connection) -> None:
+        if not connection.is_closed() and self._is_to_rinse(connection):
+            self._to_rinse.discard(connection.get_server_pid())
+            await _rinse(connection)
         # What cannot be given back in time is closed by asyncpg.
         with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             await self._pool.release(connection, timeout=_GOODBYE_S)
+
+    def _is_to_rinse(self, connection: asyncpg.Connection) -> bool:
+        return connection.get_server_pid() in self._to_rinse
+
+    async def rinse(self) -> None:
+        """Let go of all that came from Postgres before this was called: the driver keeps the last
+        pieces that came over each connection. Those in use are rinsed once they are given back."""
+        self._to_rinse = {c.get_server_pid() for c in self._connections if not c.is_closed()}
+        idle = [kept.connection for kept in self._kept]
+        self._kept.clear()
+        try:
+            while self._pool.get_idle_size():
+                idle.append(await self._acquire())
+        except (FacePassError, *_AWAY):
+            self.drop_connections()
+        finally:
+            for connection in idle:
+                await self._release(connection)
 
     async def close(self) -> None:
         """Give back what was kept from the pool."""
@@ -286,6 +309,16 @@ class Database:
 def _seen(event: EventName | None) -> str:
     """The value of the setting: digits or nothing."""
     return "" if event is None else str(event.key)
+
+
+async def _rinse(connection: asyncpg.Connection) -> None:
+    """Receive twice more: then nobody holds what came before, see asyncpg's ReadBuffer."""
+    try:
+        async with asyncio.timeout(_GOODBYE_S):
+            for _ in range(2):
+                await connection.execute("SELECT 1")
+    except Exception:
+        _discard(connection)
 
 
 async def _begin(connection: asyncpg.Connection, how: str, see: str) -> None:

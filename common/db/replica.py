@@ -38,6 +38,9 @@ class Reads(Protocol):
         """Do `work`, perhaps again, so it must not change anything. Raises DatabaseUnavailable, and
         EventNotFound or as `work` does."""
 
+    async def rinse(self) -> None:
+        """Let go of all that was read before, see `Database.rinse`."""
+
 
 class Signs:
     """The last signs of life of this Searcher that the present primary has committed.
@@ -103,6 +106,10 @@ class Replica:
             return await self._primary.read(work, event)
         self._metrics.replica_reads.labels("read").inc()
         return found
+
+    async def rinse(self) -> None:
+        """As `Reads.rinse`."""
+        await self._replica.rinse()
 
     async def _read(self, work: Work[T], event: EventName) -> T:
         if monotonic() < self._again_s:

@@ -61,6 +61,12 @@ def hits_in_memory(pid: int, templates: Iterable[NDArray[np.float32]]) -> int:
     stored, as Postgres sends it, and as it is computed with. Raises PermissionError."""
     halves = [template.astype(np.float16)[:_PIECE] for template in templates]
     wanted = [half.astype(kind).tobytes() for half in halves for kind in ("<f2", ">f2", "<f4")]
+    return count_in_memory(pid, wanted)
+
+
+def count_in_memory(pid: int, wanted: Iterable[bytes]) -> int:
+    """How often any of these stands in the memory of a process. Raises PermissionError."""
+    wanted = list(wanted)
     hits = 0
     with (
         open(f"/proc/{pid}/maps") as maps,
