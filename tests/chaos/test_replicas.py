@@ -70,7 +70,7 @@ async def test_searches_on_a_replica_are_fresh(
     settings = searching(memory_bytes)
     async with serving(pair.settings, vision, searcher_settings=settings) as servers:
         async with FreshLoad(servers).going_on() as told:
-            await asyncio.sleep(60 if long else 0)
+            await asyncio.sleep(30 if long else 0)
             await until(lambda: len(told.deleted) >= 8)
         counted = await replica_reads(servers)
     assert all_fresh(told)
