@@ -1,6 +1,6 @@
 """FacePass' search and storage against what a user would otherwise write.
 
-usage: python -m bench.search [--scale S]     S = 1 takes ten minutes; less is for trying it out
+usage: python -m bench.search [--scale S]     S = 1 takes fifteen minutes; less is for trying it out
 """
 
 import standalone  # noqa: F401 - before gRPC, for which it sets the environment
