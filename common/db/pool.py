@@ -193,11 +193,11 @@ class Database:
             await self._release(kept.connection)
 
     async def _release(self, connection: asyncpg.Connection) -> None:
-        if not connection.is_closed() and self._is_to_rinse(connection):
-            self._to_rinse.discard(connection.get_server_pid())
-            await _rinse(connection)
-        # What cannot be given back in time is closed by asyncpg.
+        # One that broke is gone already, and asyncpg closes what cannot be given back in time.
         with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            if self._is_to_rinse(connection):
+                self._to_rinse.discard(connection.get_server_pid())
+                await _rinse(connection)
             await self._pool.release(connection, timeout=_GOODBYE_S)
 
     def _is_to_rinse(self, connection: asyncpg.Connection) -> bool:

@@ -10,6 +10,7 @@ from erasing import count_in_memory
 
 from common.db.opening import open_database
 from common.db.pool import Connection, Database
+from common.errors import DatabaseUnavailable
 from common.names import EventName
 from searcher.freed_memory import overwrite_freed_memory
 
@@ -79,3 +80,17 @@ async def test_one_that_cannot_be_rinsed_is_closed(pool: Database, database: Any
     assert not held(before)
     async with pool.statements(GALA) as connection:
         assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_one_that_broke_is_gone_and_holds_up_nobody(pool: Database, database: Any) -> None:
+    """Whoever gives it back next is told of the fault, not of the giving back."""
+    for way in (pool.statements, pool.transaction, pool.snapshot):
+        with pytest.raises(DatabaseUnavailable):
+            async with way(GALA) as connection:
+                number = connection.get_server_pid()
+                async with pool.transaction() as other:
+                    await other.fetchval("SELECT pg_terminate_backend($1)", number)
+                await connection.fetchval("SELECT pg_sleep(5)")
+        assert pool.load.busy == 0
+    await pool.rinse()
+    assert pool.load.busy == 0
