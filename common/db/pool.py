@@ -170,7 +170,7 @@ class Database:
         while self._kept:
             kept = next((each for each in self._kept if each.sees == seen), self._kept[-1])
             self._kept.remove(kept)
-            if not kept.connection.is_closed():
+            if _is_open(kept.connection):
                 return kept
             await self._release(kept.connection)
         return _Kept(await self._acquire(), None)
@@ -187,7 +187,7 @@ class Database:
 
     async def _put_back(self, kept: _Kept) -> None:
         room = len(self._kept) < self._pool.get_max_size() // _KEPT_OF
-        if room and not kept.connection.is_closed() and not self._is_to_rinse(kept.connection):
+        if room and _is_open(kept.connection) and not self._is_to_rinse(kept.connection):
             self._kept.append(kept)
         else:
             await self._release(kept.connection)
@@ -311,12 +311,19 @@ def _seen(event: EventName | None) -> str:
     return "" if event is None else str(event.key)
 
 
+def _is_open(connection: asyncpg.Connection) -> bool:
+    try:
+        return not connection.is_closed()
+    except asyncpg.InterfaceError:
+        return False  # it broke, and the pool has taken it back
+
+
 async def _rinse(connection: asyncpg.Connection) -> None:
     """Receive twice more: then nobody holds what came before, see asyncpg's ReadBuffer."""
     try:
         async with asyncio.timeout(_GOODBYE_S):
             for _ in range(2):
-                await connection.execute("SELECT 1")
+                await connection.execute(SQL["sign_of_life"])
     except Exception:
         _discard(connection)
 

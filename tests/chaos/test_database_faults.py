@@ -178,11 +178,8 @@ async def test_a_commit_that_stays_unknown_is_not_acknowledged(
     servers: Any, proxy: Proxy, database: Any, figure: Callable[..., None]
 ) -> None:
     """Postgres has committed, and then stays away: the caller is told to send the photo again."""
-    proxy.commit_fault = CommitFault.UNANSWERED
-    sending = asyncio.create_task(send(servers.indexer, "unknown", 40))
-    await proxy.met.wait()
-    await proxy.down()
-    assert await sending == "FAILED UNAVAILABLE"
+    proxy.commit_fault, proxy.goes_down = CommitFault.UNANSWERED, True
+    assert await send(servers.indexer, "unknown", 40) == "FAILED UNAVAILABLE"
     await proxy.up()
     await both_become(servers, SERVING, RECOVERED_S)
     assert await send(servers.indexer, "unknown", 10) == "DUPLICATE"

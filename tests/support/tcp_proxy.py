@@ -44,7 +44,7 @@ class Proxy:
     """Forwards, with what is wrong just now.
 
     latency_s: how much later Postgres' answers arrive. commit_fault: met once, then cleared, with
-    `met` set.
+    `met` set. goes_down: it does when Postgres answers that commit, before anybody can ask again.
     """
 
     def __init__(self, dsn: str) -> None:
@@ -59,6 +59,7 @@ class Proxy:
         self.port = 0
         self.latency_s = 0.0
         self.commit_fault: CommitFault | None = None
+        self.goes_down = False
         self.met = asyncio.Event()
 
     @property
@@ -148,6 +149,8 @@ class Proxy:
                 await asyncio.sleep(self.latency_s)
             await self._flowing.wait()
             if link.spoilt is not None:
+                if self.goes_down:
+                    await self.down()
                 link.spoilt.set()
                 return
             link.writer.write(data)
