@@ -78,7 +78,6 @@ async def test_cancelled_calls_leave_nothing(
         answered += len(tally.good_ms)
         refused += len(tally.refused_ms)
         cancelled += tally.cancelled
-    gc.collect()
     after = await held(database.owner_dsn)
     made = answered + refused + cancelled
     assert abs(after.fds - before.fds) <= 5

@@ -115,7 +115,7 @@ async def test_no_searcher_has_who_was_erased(
                 answers = await asyncio.gather(*[found(each, person) for each in (first, second)])
                 assert answers == [0, 0]
                 # Stopped, it could not: it does as the first thing once it goes on.
-                waits = 0, PATIENCE_S if stop else 0
+                waits = 0, 2 if stop else 0
                 pairs = zip((one, two), waits, strict=True)
                 left = [await left_in_memory(each, person, wait) for each, wait in pairs]
                 assert left == [0, 0], f"of {person}, {'stopped' if stop else 'not stopped'}"
