@@ -1,5 +1,6 @@
 """One call while it is served: what becomes of it, and what is written of it in the end."""
 
+import asyncio
 import logging
 import time
 from typing import Any, TypeAlias
@@ -128,5 +129,9 @@ class Call:
                 self._metrics.refusals.labels(self._limit, self._over or error.reason).inc()
         else:
             log.error("unexpected error", extra={"action": "unexpected_error"}, exc_info=error)
-        # gRPC keeps what ended the call, and by its frames the request, in a circle.
-        await self._context.abort_with_status(grpc_status_of(without_frames(error)))
+        try:
+            # gRPC keeps what ended the call, and by its frames the request, in a circle.
+            await self._context.abort_with_status(grpc_status_of(without_frames(error)))
+        except grpc.aio.InternalError:
+            # The caller has gone before it read what it was told.
+            raise asyncio.CancelledError from None
