@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -201,6 +202,28 @@ async def test_a_few_bytes_now_and_then_do_not_keep_a_stream(
         assert b"grpc-status\x0214" in answered  # UNAVAILABLE
         await becomes(servers, 'facepass_calls_admitted{limit="streams"}', 0)
         await becomes(servers, "facepass_photo_bytes", 0)
+
+
+async def test_who_never_reads_and_leaves_is_no_error(
+    serving: Any, database: Any, vision: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def ask(address: str) -> RawConnection:
+        connection = RawConnection(address, window=0)
+        stream = connection.call("/facepass.v1.Indexer/IndexPhotos")
+        for request in (CONFIG, header("unread"), chunk(PHOTO, last=True)):
+            connection.send(stream, message(request.SerializeToString()))
+        return connection
+
+    async with limited(serving, database, vision, idle_timeout_s=0.2) as servers:
+        deaf = await asyncio.to_thread(ask, servers.indexer_address)
+        refused = 'facepass_refusals_total{limit="streams",reason="CALLER_IDLE"}'
+        await becomes(servers, refused, 1)
+        deaf.close()
+        method = "/facepass.v1.Indexer/IndexPhotos"
+        await becomes(servers, f'facepass_rpcs_in_flight{{method="{method}"}}', 0)
+        ended = f'facepass_rpcs_total{{code="CANCELLED",method="{method}"}}'
+        await becomes(servers, ended, 1)
+    assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
 
 
 async def test_connections_over_the_limit_are_closed(
