@@ -73,21 +73,25 @@ class Block:
 
     def search(self, queries: Sequence[Query]) -> list[list[Candidate]]:
         """All candidates of each query, in no order: one pass over the block for all of them."""
-        return self.search_part(queries, 0, 1)
+        return self.search_some(queries, self.parts())
 
-    def search_part(self, queries: Sequence[Query], part: int, parts: int) -> list[list[Candidate]]:
-        """As `search`, in one of `parts` parts of the block, which several threads may search at a
-        time."""
+    def parts(self) -> "Parts":
+        """What a pass has to search, to be handed to each thread that takes part in it."""
+        return iter(tuple(self._segments))
+
+    def search_some(self, queries: Sequence[Query], parts: "Parts") -> list[list[Candidate]]:
+        """As `search`, in those of the parts that no other thread has taken: each takes as many as
+        it has time for."""
         found: list[list[Candidate]] = [[] for _ in queries]
         probes = np.ascontiguousarray([query.probe for query in queries], dtype=np.float32)
-        for segment in self._segments[part::parts]:
+        for segment in parts:
             for candidates, more in zip(found, segment.search(probes, queries), strict=True):
                 candidates.extend(more)
         return found
 
     @property
     def segments(self) -> int:
-        """How many parts are worth a thread each."""
+        """How many threads can take part in a pass."""
         return len(self._segments)
 
 
@@ -170,6 +174,9 @@ class _Segment:
                 strict=True,
             )
         ]
+
+
+Parts = Iterator[_Segment]
 
 
 def _index(dimension: int) -> faiss.IndexScalarQuantizer:

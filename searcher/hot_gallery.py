@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import chain
@@ -13,12 +13,14 @@ from common.candidate import Candidate
 from common.event import Event
 from common.template_rows import TemplateRows
 from searcher.block import SEGMENT_FACES, Block, Query
-from searcher.told import Told
+from searcher.told import LEAST_BYTES, Told
 
 INLINE_FACES = 8_192
 """Up to here a pass takes less time than handing it to a thread, per 512 dimensions."""
 _SETTLED_S = 1.0
 _MOST_GAPS = 0.25
+_TOLD_SHARE = 0.05
+"""Room for what is told of faces, as a share of what the templates take."""
 _THREADS = min(os.cpu_count() or 1, 4)
 """Threads of one pass: a large block takes as much less time as there are idle cores."""
 
@@ -125,6 +127,11 @@ class HotGallery:
         self._changed_s = monotonic()
         self.event = changes.event
 
+    def remember(self, told: Mapping[int, bytes]) -> None:
+        """Keep what was told of faces for whoever finds them next."""
+        room = int(_TOLD_SHARE * self._block.size_bytes)
+        self.told.remember(told, max(room, LEAST_BYTES))
+
     async def search(self, queries: Sequence[Query]) -> list[list[Candidate]]:
         """All candidates of each query. Searches that wait for a pass share the next one. Raises
         GalleryClosed."""
@@ -165,12 +172,12 @@ class HotGallery:
                 result.set_result(mine)
 
     async def _search_in_threads(self, queries: Sequence[Query]) -> list[list[Candidate]]:
-        parts = max(1, min(self._block.segments, _THREADS))
-        loop = asyncio.get_running_loop()
+        threads = max(1, min(self._block.segments, _THREADS))
+        loop, parts = asyncio.get_running_loop(), self._block.parts()
         found = await asyncio.gather(
             *(
-                loop.run_in_executor(self._executor, self._block.search_part, queries, part, parts)
-                for part in range(parts)
+                loop.run_in_executor(self._executor, self._block.search_some, queries, parts)
+                for _ in range(threads)
             )
         )
         return [list(chain.from_iterable(some)) for some in zip(*found, strict=True)]

@@ -170,7 +170,7 @@ class Gallery:
             read = {number: self._tell(self._event.name, *facts) for number, facts in found.items()}
         hot = self._searched
         if hot is not None and hot.event.version == self._event.version:
-            hot.told.remember(read)
+            hot.remember(read)
         event = replace(self._event, counts=counts)
         return event, [Match(each, (told | read)[each.face_no]) for each in page]
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from common.names import EventName
 from common.photo import FoundPhoto, StoredFace
 
-MOST_FACES = 1_024
+LEAST_BYTES = 512 * 1024
+"""A gallery's room for what is told of its faces, however small it is."""
 _ENTRY_BYTES = 160
 """What Python adds to one entry's bytes."""
 
@@ -24,13 +25,13 @@ class Told:
     def get(self, face_no: int) -> bytes | None:
         return self._told.get(face_no)
 
-    def remember(self, told: Mapping[int, bytes]) -> None:
-        """Add what was told; the oldest goes beyond MOST_FACES."""
+    def remember(self, told: Mapping[int, bytes], most_bytes: int) -> None:
+        """Add what was told; the oldest goes where all of it would be larger than that."""
         for face_no, sent in told.items():
             self.forget(face_no)
             self._told[face_no] = sent
             self.size_bytes += len(sent) + _ENTRY_BYTES
-        while len(self._told) > MOST_FACES:
+        while self.size_bytes > most_bytes:
             self.forget(next(iter(self._told)))
 
     def forget(self, face_no: int) -> None:

@@ -1,9 +1,10 @@
 """The commands that serve: everything on one machine, or one of the servers."""
 
 import asyncio
+import gc
 import logging
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import indexer.app
@@ -82,7 +83,7 @@ async def serve_standalone(
             "searcher": (search_settings.searcher, search.running),
         }
         entrance = described(settings.tls, settings.auth)
-        stack.enter_context(announce(Summary.of(where, entrance, pool.pack, addresses), ready_file))
+        stack.enter_context(_ready(Summary.of(where, entrance, pool.pack, addresses), ready_file))
         if postgres is None:
             await asyncio.Event().wait()
         else:
@@ -138,7 +139,7 @@ async def serve_indexer(overrides: Overrides, ready_file: Path | None = None) ->
         async with workers as pool, indexer.app.serving(settings, pool, server):
             addresses = {"indexer": (settings.indexer, server.running)}
             entrance = described(settings.tls, settings.auth)
-            with announce(Summary.of(_GIVEN, entrance, pool.pack, addresses), ready_file):
+            with _ready(Summary.of(_GIVEN, entrance, pool.pack, addresses), ready_file):
                 await asyncio.Event().wait()
 
 
@@ -153,8 +154,22 @@ async def serve_searcher(overrides: Overrides, ready_file: Path | None = None) -
         async with workers as pool, searcher.app.serving(settings, pool, server):
             addresses = {"searcher": (settings.searcher, server.running)}
             entrance = described(settings.tls, settings.auth)
-            with announce(Summary.of(_GIVEN, entrance, pool.pack, addresses), ready_file):
+            with _ready(Summary.of(_GIVEN, entrance, pool.pack, addresses), ready_file):
                 await asyncio.Event().wait()
+
+
+@contextmanager
+def _ready(summary: Summary, ready_file: Path | None) -> Iterator[None]:
+    """Say that everything is up for as long as the context lasts.
+
+    What a server is made of is there by then and stays: Python's collector passes it over from here
+    on. Looking through all of it took tens of milliseconds, in which no call was served.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.collect()
+    with announce(summary, ready_file):
+        yield
 
 
 async def run_migrations(settings: DatabaseSettings, *, patient: bool = False) -> list[str]:

@@ -21,8 +21,8 @@ from indexer.graphs.recall import FIRST_EF_SEARCH, RecallWatch
 from indexer.graphs.relation_repository import Copy, Measured, RelationRepository
 
 log = logging.getLogger(__name__)
-_CLEAN_NUMBERS = 1000
-_RESTORE_NUMBERS = 500
+_CLEAN_NUMBERS = 250
+_RESTORE_NUMBERS = 250
 """Face numbers of one step under the event's lock, for which its writers wait."""
 
 

@@ -18,7 +18,7 @@ from common.names import EventName
 from common.template_rows import TemplateRows
 from common.templates.space import PlainSpace
 from searcher import hot_gallery
-from searcher.block import Block, Query
+from searcher.block import Block, Parts, Query
 from searcher.hot_gallery import Changes, HotGallery
 
 D, PEOPLE, FACES = 64, 20, 2000
@@ -72,16 +72,16 @@ async def test_each_search_gets_its_own_answer_of_few_passes(
     gallery: HotGallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together: list[int] = []
-    search_part = Block.search_part
+    search_some = Block.search_some
+    passes: list[Parts] = []
 
-    def counted(
-        self: Block, queries: Sequence[Query], part: int, parts: int
-    ) -> list[list[Candidate]]:
-        if part == 0:
+    def counted(self: Block, queries: Sequence[Query], parts: Parts) -> list[list[Candidate]]:
+        if not any(parts is each for each in passes):
+            passes.append(parts)
             together.append(len(queries))
-        return search_part(self, queries, part, parts)
+        return search_some(self, queries, parts)
 
-    monkeypatch.setattr(Block, "search_part", counted)
+    monkeypatch.setattr(Block, "search_some", counted)
     asked = [n % PEOPLE for n in range(60)]
     answers = await asyncio.gather(*(gallery.search([query(person)]) for person in asked))
     assert [numbers(answer) for answer in answers] == [of_person(person) for person in asked]
@@ -105,6 +105,18 @@ async def test_who_goes_away_leaves_the_others_their_answer(gallery: HotGallery)
             assert not isinstance(answer, BaseException)
             assert numbers(answer) == of_person(n % PEOPLE)
     assert numbers(await gallery.search([query(1)])) == of_person(1)
+
+
+def test_room_for_what_is_told_grows_with_the_gallery(
+    gallery: HotGallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    templates = gallery.size_bytes
+    gallery.remember({number: b"told" for number in range(FACES)})
+    assert gallery.told.get(0) == b"told"
+    monkeypatch.setattr(hot_gallery, "LEAST_BYTES", 0)
+    gallery.remember({FACES: b"told"})
+    assert gallery.told.get(0) is None and gallery.told.get(FACES) == b"told"
+    assert 0.04 * templates < gallery.told.size_bytes <= 0.05 * templates
 
 
 async def test_changes_wait_for_the_pass_under_way(gallery: HotGallery) -> None:

@@ -1,14 +1,16 @@
 """What is remembered of found faces."""
 
-from searcher.told import MOST_FACES, Told
+from searcher.told import Told
+
+ROOM = 10_000
 
 
 def test_what_was_told_is_remembered_until_it_is_forgotten() -> None:
     told = Told()
-    told.remember({1: b"one", 2: b"two"})
+    told.remember({1: b"one", 2: b"two"}, ROOM)
     assert told.get(1) == b"one"
     before = told.size_bytes
-    told.remember({1: b"one"})
+    told.remember({1: b"one"}, ROOM)
     assert told.size_bytes == before
     told.forget(1)
     told.forget(1)
@@ -19,8 +21,8 @@ def test_what_was_told_is_remembered_until_it_is_forgotten() -> None:
 
 def test_the_oldest_goes() -> None:
     told = Told()
-    told.remember({number: b"x" for number in range(MOST_FACES)})
+    told.remember({number: b"x" for number in range(9)}, ROOM)
     full = told.size_bytes
-    told.remember({MOST_FACES: b"x"})
-    assert told.get(0) is None and told.get(1) == b"x" and told.get(MOST_FACES) == b"x"
+    told.remember({9: b"x"}, full)
+    assert told.get(0) is None and told.get(1) == b"x" and told.get(9) == b"x"
     assert told.size_bytes == full
