@@ -109,7 +109,7 @@ async def test_overload(servers: Any, tmp_path: Path, long: bool, figure: Any, w
             answered=len(over.good_ms),
             refused_with_when_to_try_again=len(over.refused_ms),
             answered_a_second_of_the_peak=round(goodput, 2),
-            p99_of_that_at_0_8_of_the_peak=round(slower, 2),
+            p99_over_that_at_four_fifths_of_the_peak=round(slower, 2),
             p99_of_a_refusal_ms=round(refusal_ms, 1),
             p99_of_a_health_check_ms=round(percentile(over.health_ms, 0.99), 1),
             server_memory_grew_mib=round(rss_mib() - before),
