@@ -244,9 +244,13 @@ async def run_machine(world: World, examples: int, steps: int) -> None:
     )  # fmt: skip
     machine = cast(type[Machine], partial(Machine, world, loop))
     await asyncio.to_thread(run_state_machine_as_test, machine, settings=given)
-    # All ways of answering were taken, and small graphs miss next to nothing.
-    assert world.sources >= {Source.MEMORY, Source.SCAN, Source.GRAPH}
+    # Small graphs miss next to nothing.
     assert world.missed <= 0.001 * world.in_graph
+
+
+def check_all_ways_were_taken(world: World) -> None:
+    """Of answering; in a few thousand steps, none may be by a graph."""
+    assert world.sources >= {Source.MEMORY, Source.SCAN, Source.GRAPH}
 
 
 @pytest.mark.timeout(600)
@@ -254,6 +258,7 @@ async def test_every_interleaving_gives_what_brute_force_gives(database: Any, vi
     async with open_world(database, vision) as here:
         while here.steps < 10_000:
             await run_machine(here, examples=50, steps=80)
+        check_all_ways_were_taken(here)
 
 
 @pytest.mark.slow
@@ -263,4 +268,5 @@ async def test_a_million_results_are_what_brute_force_gives(database: Any, visio
         here.thorough = True
         while here.results < 1_000_000:
             await run_machine(here, examples=100, steps=100)
+        check_all_ways_were_taken(here)
         print(f"{here.results:,} results of {here.steps:,} steps")
