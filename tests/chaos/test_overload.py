@@ -62,7 +62,7 @@ def rss_mib() -> float:
 @pytest.mark.parametrize("what", ["searches", "photos"])
 async def test_overload(servers: Any, tmp_path: Path, long: bool, figure: Any, what: str) -> None:
     address, method, request = requests(servers, tmp_path)[what]
-    # Photos share the searches' admission and workers: half as long shows that they do.
+    # All tests of faults have half an hour: photos get one minute a rate, searches two.
     seconds = {"searches": 120.0, "photos": 60.0}[what] if long else 2.0
 
     async def go(number: int, **how: Any) -> Tally:
