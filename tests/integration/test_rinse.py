@@ -15,7 +15,7 @@ from common.names import EventName
 from searcher.freed_memory import overwrite_freed_memory
 
 GALA = EventName("gala")
-MANY = 2_000
+MANY = 200
 ANY = f"SELECT repeat(md5(random()::text), {MANY})"
 
 
