@@ -134,7 +134,7 @@ $(VENV)/audit/$(PIP_AUDIT_VERSION): | setup
 bench: setup ## Run every benchmark and write docs/benchmarks.md.
 	$(BIN)/python -m bench.page
 
-bench-search: setup ## Measure search and storage against one global HNSW: about ten minutes.
+bench-search: setup ## Measure search and storage against one global HNSW: fifteen minutes.
 	$(BIN)/python -m bench.search
 
 bench-index: setup ## Measure indexing with real model packs against insightface: almost eight minutes.

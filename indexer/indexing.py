@@ -154,7 +154,9 @@ class PhotoIndexing:
 
     async def _analyze(self, job: IndexJob, upload: Upload) -> Analysis | InvalidImage:
         try:
-            analysis = await self._vision.analyze(upload.content, job.options)
+            analysis = await self._vision.analyze(
+                upload.content, job.options, owner=str(job.event.name)
+            )
         except InvalidImage as error:
             return error
         await self._quotas.decoded(analysis.width * analysis.height)

@@ -114,15 +114,18 @@ class ProbeReader:
             quality_filter=QualityFilter.LOW, max_faces=settings.max_faces
         )
 
-    async def image(self, probe: ImageProbe, field: str) -> ProbeReading:
-        """Find the face to search with. Raises InvalidImage, InvalidArgument, Overloaded,
-        ProcessingFailed."""
+    async def image(self, probe: ImageProbe, field: str, owner: str = "") -> ProbeReading:
+        """Find the face to search with. owner: as Vision.analyze.
+
+        Raises InvalidImage, InvalidArgument, Overloaded, ProcessingFailed."""
         size = len(probe.content)
         if size > self._limits.max_probe_bytes:
             raise ImageTooLarge(
                 f"{field}: {size} bytes, more than the limit of {self._limits.max_probe_bytes}"
             )
-        analysis = await self._vision.analyze(probe.content, self._options, urgent=True)
+        analysis = await self._vision.analyze(
+            probe.content, self._options, owner=owner, urgent=True
+        )
         await self._quotas.decoded(analysis.width * analysis.height)
         return read_faces(analysis, probe.face_index, field)
 

@@ -195,7 +195,8 @@ class Search:
                     event = await self._reader.get(connection, query.event)
             self._probes.check_pack(event.pack)
             event.space.require()
-        return {i: await self._probes.image(probe, f"probes[{i}]") for i, probe in images}
+        owner = str(query.event)
+        return {i: await self._probes.image(probe, f"probes[{i}]", owner) for i, probe in images}
 
     def _observe(self, answer: Answer) -> None:
         metrics = self._metrics

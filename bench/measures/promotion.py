@@ -1,6 +1,7 @@
 """Giving an event a graph of its own while it is written to and searched."""
 
 import asyncio
+import os
 import time
 from contextlib import ExitStack
 from time import perf_counter
@@ -48,6 +49,8 @@ def measure(stage: Stage, promotions: Promotions, hot: Searches, cold: Searches)
     """Longest wait of a writer, and failed searches, while the event gets its graph."""
     event, (probes, _) = stage.events[_LABEL], stage.views(_LABEL)
     requests = [request_of(event, probe) for probe in probes]
+    # A commit would wait for the disk to take what was written before all this.
+    os.sync()
     with ExitStack() as stack:
         callers = [
             stack.enter_context(searching(each.server, requests, 1, _SEARCH_EVERY_S))

@@ -24,11 +24,11 @@ class TracedVision:
         return self._vision.workload
 
     async def analyze(
-        self, content: bytes, options: AnalyzeOptions, *, urgent: bool = False
+        self, content: bytes, options: AnalyzeOptions, *, owner: str = "", urgent: bool = False
     ) -> Analysis:
         """As Vision.analyze. Workers say how long each stage took, not when it began."""
         with stage("image") as span:
-            analysis = await self._vision.analyze(content, options, urgent=urgent)
+            analysis = await self._vision.analyze(content, options, owner=owner, urgent=urgent)
             if span is not None:
                 timings = analysis.timings
                 span.tell(megapixels=analysis.width * analysis.height / 1e6)

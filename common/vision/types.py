@@ -166,9 +166,10 @@ class Vision(Protocol):
         ...
 
     async def analyze(
-        self, content: bytes, options: AnalyzeOptions, *, urgent: bool = False
+        self, content: bytes, options: AnalyzeOptions, *, owner: str = "", urgent: bool = False
     ) -> Analysis:
-        """Decode and analyse one image; `urgent` ones (selfies) overtake the others.
+        """Decode and analyse one image; `urgent` ones (selfies) overtake the others. Of several
+        owners that wait, each gets its turn: an event's name, or nothing where there is none.
 
         Raises InvalidImage, ProcessingFailed, Overloaded.
         """

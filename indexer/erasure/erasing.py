@@ -46,7 +46,7 @@ class Erasing:
 
     async def preview(self, wanted: Wanted) -> Person:
         """Who would go. Raises as `erase`."""
-        sample = await self._read(wanted.sample)
+        sample = await self._read(wanted)
         return await self._people.find(wanted.event, sample, wanted.min_similarity)
 
     async def erase(self, wanted: Wanted) -> tuple[Person, UUID]:
@@ -55,24 +55,27 @@ class Erasing:
         Raises EventNotFound, FaceNotFound, PackMismatch, TemplateKeyMissing, InvalidArgument,
         InvalidImage, Overloaded, ProcessingFailed.
         """
-        sample = await self._read(wanted.sample)
+        sample = await self._read(wanted)
         person, erasure_id = await self._people.erase(
             wanted.event, sample, wanted.min_similarity, wanted.suppress_until
         )
         await self._settling.wait(erasure_id)
         return person, erasure_id
 
-    async def _read(self, sample: Selfie | FaceName) -> Sample:
-        return sample if isinstance(sample, FaceName) else await self._template(sample)
+    async def _read(self, wanted: Wanted) -> Sample:
+        if isinstance(wanted.sample, FaceName):
+            return wanted.sample
+        return await self._template(wanted.sample, str(wanted.event))
 
-    async def _template(self, selfie: Selfie) -> EmbeddingVector:
+    async def _template(self, selfie: Selfie, owner: str) -> EmbeddingVector:
         """What is removed cannot be brought back: a selfie that might mean somebody else is
         refused."""
         size, most = len(selfie.content), self._limits.max_probe_bytes
         if size > most:
             raise ImageTooLarge(f"image: {size} bytes, more than the limit of {most}")
         options = AnalyzeOptions(quality_filter=QualityFilter.LOW, max_faces=_MOST_FACES)
-        faces = (await self._vision.analyze(selfie.content, options, urgent=True)).faces
+        analysis = await self._vision.analyze(selfie.content, options, owner=owner, urgent=True)
+        faces = analysis.faces
         if selfie.face_index is not None:
             if not 0 <= selfie.face_index < len(faces):
                 raise InvalidArgument(

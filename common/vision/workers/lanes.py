@@ -1,10 +1,10 @@
 """The two bounded lanes of images that wait for a worker."""
 
 import asyncio
-from collections import deque
 from typing import Generic, TypeVar
 
 from common.errors import Overloaded, ProcessingFailed
+from common.vision.workers.turns import Turns
 
 T = TypeVar("T")
 
@@ -15,13 +15,14 @@ class Lanes(Generic[T]):
     """A queue of two priorities: urgent items overtake the others; each lane holds up to `size`.
 
     Lanes are apart so that a queue full of photos, which is its usual state while an event is
-    indexed, never turns a selfie away.
+    indexed, never turns a selfie away. Within each, owners take turns: what one event has queued
+    holds up no other.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._urgent: deque[T] = deque()
-        self._patient: deque[T] = deque()
+        self._urgent: Turns[T] = Turns()
+        self._patient: Turns[T] = Turns()
         self._room = asyncio.Semaphore(size)
         self._arrival = asyncio.Event()
         self._closed = False
@@ -39,7 +40,7 @@ class Lanes(Generic[T]):
         """Items that wait and are not urgent."""
         return len(self._patient)
 
-    def put_urgent(self, item: T, *, retry_after_s: float) -> None:
+    def put_urgent(self, owner: str, item: T, *, retry_after_s: float) -> None:
         """Queue before all that is not urgent. Raises Overloaded when the urgent lane is full."""
         if self._closed:
             raise ProcessingFailed(CLOSED)
@@ -47,17 +48,17 @@ class Lanes(Generic[T]):
             raise Overloaded(
                 "Too many images are waiting.", limit="queue", retry_after_s=retry_after_s
             )
-        self._urgent.append(item)
+        self._urgent.put(owner, item)
         self._arrival.set()
 
-    async def put(self, item: T) -> None:
+    async def put(self, owner: str, item: T) -> None:
         """Wait for room, first come first served, then queue. Raises ProcessingFailed when
         closed."""
         await self._room.acquire()
         if self._closed:
             self._room.release()
             raise ProcessingFailed(CLOSED)
-        self._patient.append(item)
+        self._patient.put(owner, item)
         self._arrival.set()
 
     async def take(self, *, only_urgent: bool = False) -> T:
@@ -66,16 +67,13 @@ class Lanes(Generic[T]):
             self._arrival.clear()
             await self._arrival.wait()
         if self._urgent:
-            return self._urgent.popleft()
+            return self._urgent.take()
         self._room.release()
-        return self._patient.popleft()
+        return self._patient.take()
 
-    def discard(self, item: T) -> None:
+    def discard(self, owner: str, item: T) -> None:
         """Forget an item whose caller has gone; does nothing once it was taken."""
-        if item in self._urgent:
-            self._urgent.remove(item)
-        elif item in self._patient:
-            self._patient.remove(item)
+        if not self._urgent.discard(owner, item) and self._patient.discard(owner, item):
             self._room.release()
 
     def close(self) -> None:

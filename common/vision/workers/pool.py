@@ -174,7 +174,7 @@ class WorkerPool:
             self._processes.pop().close()
 
     async def analyze(
-        self, content: bytes, options: AnalyzeOptions, *, urgent: bool = False
+        self, content: bytes, options: AnalyzeOptions, *, owner: str = "", urgent: bool = False
     ) -> Analysis:
         """As Vision.analyze; where the queue is full, urgent calls raise Overloaded, others
         wait."""
@@ -186,12 +186,12 @@ class WorkerPool:
         self._jobs.add(job)
         try:
             if urgent:
-                self._lanes.put_urgent(job, retry_after_s=self._retry_after_s())
+                self._lanes.put_urgent(owner, job, retry_after_s=self._retry_after_s())
             else:
-                await self._lanes.put(job)
+                await self._lanes.put(owner, job)
             return await answer
         finally:
-            self._lanes.discard(job)
+            self._lanes.discard(owner, job)
             self._jobs.discard(job)
             # An error holds this frame, and these the error.
             del job, answer
