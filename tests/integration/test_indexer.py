@@ -258,6 +258,25 @@ async def test_pending_photos_are_told_while_they_are_worked_on(gala: Any) -> No
     assert (await counts(gala)).photos_pending == 0
 
 
+async def test_an_event_does_not_wait_for_all_that_another_has_sent(gala: Any) -> None:
+    await gala.events.CreateEvent(events_pb2.CreateEventRequest(event_id="small"))
+    content = fake_photo([1], command=Command.SLOW)
+    uploads = [
+        asyncio.create_task(run(gala, messages([(f"{stream}-{i}", content) for i in range(8)])))
+        for stream in range(3)
+    ]
+    while (await counts(gala)).photos_pending < 16:
+        pass
+    one = pb.IndexPhotoRequest(
+        config=pb.IndexPhotosConfig(event="events/small"),
+        photo=pb.PhotoHeader(photo_id="one"),
+        content=content,
+    )
+    assert (await gala.indexer.IndexPhoto(one)).result.state == INDEXED
+    assert (await counts(gala)).photos_pending >= 8
+    await asyncio.gather(*uploads)
+
+
 async def test_a_slow_stage_makes_the_caller_wait(gala: Any) -> None:
     """No more is taken from the caller than the stream's photos in work and what fits the
     sockets."""

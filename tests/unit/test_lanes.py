@@ -77,6 +77,44 @@ async def test_no_event_waits_for_all_that_another_has_queued() -> None:
     assert taken[4:] == ["loud photo 0", "quiet photo", "loud photo 2"]
 
 
+async def test_no_event_waits_for_room_behind_all_of_another() -> None:
+    lanes: Lanes[str] = Lanes(1)
+    await lanes.put("loud", "loud 0")
+    waiters = [
+        asyncio.create_task(lanes.put(owner, f"{owner} {number}"))
+        for owner, number in [("loud", 1), ("loud", 2), ("loud", 3), ("quiet", 0), ("gone", 0)]
+    ]
+    await settle()
+    waiters.pop().cancel()
+    taken = []
+    for _ in range(5):
+        taken.append(await lanes.take())
+        await settle()
+    assert taken == ["loud 0", "loud 1", "quiet 0", "loud 2", "loud 3"]
+
+
+async def test_room_given_to_one_who_just_left_is_given_on() -> None:
+    lanes: Lanes[int] = Lanes(1)
+    await lanes.put("gala", 0)
+    first, second = (asyncio.create_task(lanes.put("gala", number)) for number in (1, 2))
+    await settle()
+    assert await lanes.take() == 0
+    first.cancel()
+    await settle()
+    assert first.cancelled() and second.done()
+    assert await lanes.take() == 2
+    third = asyncio.create_task(lanes.put("gala", 3))
+    fourth = asyncio.create_task(lanes.put("gala", 4))
+    await settle()
+    assert third.done() and not fourth.done()
+    fourth.cancel()
+    # Taken before it could say that it leaves: the room is nobody's then.
+    assert await lanes.take() == 3
+    await settle()
+    await asyncio.wait_for(lanes.put("gala", 5), 5)
+    assert len(lanes) == 1
+
+
 async def test_whose_turn_was_comes_last_also_with_what_comes_later() -> None:
     lanes: Lanes[int] = Lanes(8)
     lanes.put_urgent("loud", 1, retry_after_s=1)

@@ -23,7 +23,8 @@ class Lanes(Generic[T]):
         self._size = size
         self._urgent: Turns[T] = Turns()
         self._patient: Turns[T] = Turns()
-        self._room = asyncio.Semaphore(size)
+        self._room = size
+        self._waiting: Turns[asyncio.Future[None]] = Turns()
         self._arrival = asyncio.Event()
         self._closed = False
 
@@ -52,14 +53,35 @@ class Lanes(Generic[T]):
         self._arrival.set()
 
     async def put(self, owner: str, item: T) -> None:
-        """Wait for room, first come first served, then queue. Raises ProcessingFailed when
-        closed."""
-        await self._room.acquire()
+        """Wait for room, by turns too, then queue. Raises ProcessingFailed when closed."""
+        if not self._closed:
+            await self._get_room(owner)
         if self._closed:
-            self._room.release()
             raise ProcessingFailed(CLOSED)
         self._patient.put(owner, item)
         self._arrival.set()
+
+    async def _get_room(self, owner: str) -> None:
+        if self._room:
+            self._room -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.put(owner, turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            self._waiting.discard(owner, turn)
+            if not turn.cancelled():
+                self._give_room()
+            raise
+
+    def _give_room(self) -> None:
+        while self._waiting:
+            turn = self._waiting.take()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._room += 1
 
     async def take(self, *, only_urgent: bool = False) -> T:
         """Wait for the next item."""
@@ -68,18 +90,18 @@ class Lanes(Generic[T]):
             await self._arrival.wait()
         if self._urgent:
             return self._urgent.take()
-        self._room.release()
+        self._give_room()
         return self._patient.take()
 
     def discard(self, owner: str, item: T) -> None:
         """Forget an item whose caller has gone; does nothing once it was taken."""
         if not self._urgent.discard(owner, item) and self._patient.discard(owner, item):
-            self._room.release()
+            self._give_room()
 
     def close(self) -> None:
         """Refuse everything from now on, also those waiting for room; forget what is queued."""
         self._closed = True
         self._urgent.clear()
         self._patient.clear()
-        # One release is enough: each caller that wakes up passes it on.
-        self._room.release()
+        while self._waiting:
+            self._give_room()
