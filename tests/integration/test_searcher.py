@@ -9,7 +9,7 @@ from facepass.v1 import events_pb2, indexer_pb2
 from facepass.v1 import searcher_pb2 as pb
 
 from common.vision.fake.engine import FakeEngine
-from common.vision.fake.photos import fake_photo
+from common.vision.fake.photos import Command, fake_photo
 
 ALICE, BOB, CAROL = 10, 200, 400
 PHOTOS = {
@@ -315,3 +315,13 @@ async def test_searches_at_once_all_get_their_own_answer(gala: Any) -> None:
     answers = await asyncio.gather(*(search(gala, selfie(person)) for person in people))
     for person, answer in zip(people, answers, strict=True):
         assert len(answer.matches) == (3 if person == ALICE else 2)
+
+
+async def test_a_selfie_does_not_wait_for_all_that_search_another_event(gala: Any) -> None:
+    slow = pb.Probe(image=fake_photo([ALICE], command=Command.SLOW))
+    loud = [asyncio.create_task(search(gala, slow)) for _ in range(12)]
+    # Served once the first of the others is: they are all queued by then.
+    await asyncio.wait(loud, return_when=asyncio.FIRST_COMPLETED)
+    await gala.searcher.Search(pb.SearchRequest(event="events/twin", probes=[slow]))
+    assert sum(each.done() for each in loud) <= 8
+    await asyncio.gather(*loud)

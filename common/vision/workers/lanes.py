@@ -15,8 +15,8 @@ class Lanes(Generic[T]):
     """A queue of two priorities: urgent items overtake the others; each lane holds up to `size`.
 
     Lanes are apart so that a queue full of photos, which is its usual state while an event is
-    indexed, never turns a selfie away. Within each, owners take turns: what one event has queued
-    holds up no other.
+    indexed, never turns a selfie away. Within each, owners take turns: none waits for all that
+    another has queued. A lane full of selfies refuses whoever comes next.
     """
 
     def __init__(self, size: int) -> None:
