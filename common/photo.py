@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
-from common.vision.types import Detection, Face, Quality
+from common.vision.types import Detection, EmbeddingVector, Face, Quality
 
 
 class PhotoState(Enum):
@@ -43,6 +43,15 @@ class StoredFace:
     photo_no: int
     detection: Detection
     quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFace:
+    """What a search reads of a face. template: (D,), in the event's own space."""
+
+    face: StoredFace
+    photo: FoundPhoto
+    template: EmbeddingVector
 
 
 @dataclass(frozen=True, slots=True)

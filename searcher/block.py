@@ -1,5 +1,11 @@
-"""The templates of one event in memory, searched exactly."""
+"""The templates of one event in memory, a byte a number: here is found who may be similar enough,
+and by the templates in the database, who is.
 
+How far a template and a probe are from their codes is known, and no similarity is off by more than
+both: whoever is similar enough is found.
+"""
+
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -7,8 +13,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from common.candidate import Candidate
-from common.similarity import SLACK, at_least, similarities
+from common.similarity import SLACK
 from common.template_rows import TemplateRows
 from common.vision.types import EmbeddingVector
 from searcher.huge_pages import use_huge_pages
@@ -16,18 +21,24 @@ from searcher.huge_pages import use_huge_pages
 SEGMENT_FACES = 16_384
 """Templates of one piece of memory: large enough that calls cost nothing, small enough to grow."""
 _FIRST_K, _WIDER = 64, 8
+_SPREAD = 6.0
+"""Numbers of a template are cut off beyond so many times of what they are on average."""
+_MOST = 127
+_ZERO = 128
+"""The code of 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A probe (D,) and the similarity that its candidates must have at least, above 0."""
+    """A probe (D,), L2-normalised, and the similarity that its candidates must have at least, above
+    0."""
 
     probe: EmbeddingVector
     min_similarity: float
 
 
 class Block:
-    """Templates of one event, half precision. Searched by several threads or changed by one, never
+    """Codes of the templates of one event. Searched by several threads or changed by one, never
     both at a time."""
 
     def __init__(self, dimension: int) -> None:
@@ -38,7 +49,7 @@ class Block:
 
     @property
     def size_bytes(self) -> int:
-        """Memory of the templates and their numbers."""
+        """Memory of the codes and their numbers."""
         return sum(segment.size_bytes for segment in self._segments)
 
     @property
@@ -71,22 +82,24 @@ class Block:
         self._segments.clear()
         self.faces = 0
 
-    def search(self, queries: Sequence[Query]) -> list[list[Candidate]]:
-        """All candidates of each query, in no order: one pass over the block for all of them."""
+    def search(self, queries: Sequence[Query]) -> list[list[int]]:
+        """Numbers of the faces that each query may be after, in no order: all that are similar
+        enough, and few that are a little less. One pass over the block for all queries."""
         return self.search_some(queries, self.parts())
 
     def parts(self) -> "Parts":
         """What a pass has to search, to be handed to each thread that takes part in it."""
         return iter(tuple(self._segments))
 
-    def search_some(self, queries: Sequence[Query], parts: "Parts") -> list[list[Candidate]]:
+    def search_some(self, queries: Sequence[Query], parts: "Parts") -> list[list[int]]:
         """As `search`, in those of the parts that no other thread has taken: each takes as many as
         it has time for."""
-        found: list[list[Candidate]] = [[] for _ in queries]
-        probes = np.ascontiguousarray([query.probe for query in queries], dtype=np.float32)
+        found: list[list[int]] = [[] for _ in queries]
+        probes = np.asarray([query.probe for query in queries], dtype=np.float32)
+        codes, errors = _coded(probes)
         for segment in parts:
-            for candidates, more in zip(found, segment.search(probes, queries), strict=True):
-                candidates.extend(more)
+            for i, more in enumerate(segment.search(codes, errors, queries)):
+                found[i].extend(more)
         return found
 
     @property
@@ -95,16 +108,38 @@ class Block:
         return len(self._segments)
 
 
+def code_step(dimension: int) -> float:
+    """How much of a vector's number one step of its code is."""
+    return min(1.0, _SPREAD / math.sqrt(dimension)) / _MOST
+
+
+def _coded(
+    vectors: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Codes of unit vectors (N, D), whole numbers (N, D), and how far each is from its code: (N,).
+
+    vectors: is overwritten.
+    """
+    step = code_step(vectors.shape[1])
+    vectors /= step
+    codes = np.clip(np.rint(vectors), -_MOST, _MOST)
+    vectors -= codes
+    errors = np.linalg.norm(vectors, axis=1) * step
+    vectors[:] = 0
+    return codes, errors
+
+
 class _Segment:
     """Up to SEGMENT_FACES templates."""
 
     def __init__(self, dimension: int) -> None:
         self._dimension = dimension
         self._index = _index(dimension)
-        self._templates = np.empty((0, dimension), dtype=np.float16)
+        self._codes = np.empty((0, dimension), dtype=np.uint8)
         """The index's own memory: (rows, D)."""
         self._face_no = np.empty(0, dtype=np.int32)
-        self._photo_no = np.empty(0, dtype=np.int32)
+        self._error = 0.0
+        """The largest distance of a template from its code."""
 
     @property
     def rows(self) -> int:
@@ -112,74 +147,74 @@ class _Segment:
 
     @property
     def size_bytes(self) -> int:
-        return int(self._index.codes.size()) + self._face_no.nbytes + self._photo_no.nbytes
+        return int(self._index.codes.size()) + self._face_no.nbytes
 
     def append(self, rows: TemplateRows) -> None:
         before, after = self.rows, self.rows + len(rows)
         old, self._index = self._index, _index(self._dimension)
-        # Written straight into the index: its own `add` wants single precision, twice the memory.
-        codes = self._index.codes
-        codes.resize(after * self._index.code_size)
+        # Written straight into the index: its own `add` wants single precision.
+        memory = self._index.codes
+        memory.resize(after * self._index.code_size)
         self._index.ntotal = after
-        flat: NDArray[np.uint8] = faiss.rev_swig_ptr(codes.data(), codes.size())
-        templates = flat.view(np.float16).reshape(-1, self._dimension)
-        templates[:before] = self._templates
-        templates[before:] = rows.templates
+        flat: NDArray[np.uint8] = faiss.rev_swig_ptr(memory.data(), memory.size())
+        codes = flat.reshape(-1, self._dimension)
+        codes[:before] = self._codes
+        self._write(codes[before:], rows.templates)
         # Not grown in place: the vector would leave what it held where it was.
-        self._templates[:] = 0
-        self._templates = templates
+        self._codes[:] = _ZERO
+        self._codes = codes
         del old
         self._face_no = np.concatenate([self._face_no, rows.face_no])
-        self._photo_no = np.concatenate([self._photo_no, rows.photo_no])
         if after == SEGMENT_FACES:  # it stays where it is
-            use_huge_pages(self._templates)
+            use_huge_pages(self._codes)
+
+    def _write(self, memory: NDArray[np.uint8], templates: NDArray[np.float16]) -> None:
+        """memory, templates: (N, D)."""
+        codes, errors = _coded(templates.astype(np.float32))
+        self._error = max(self._error, float(errors.max()))
+        codes += _ZERO
+        memory[:] = codes
+        codes[:] = 0
 
     def remove(self, face_numbers: NDArray[np.int32]) -> int:
         """A template of zeros is similar to nobody; and nothing is left of the old one."""
         rows = np.flatnonzero(np.isin(self._face_no, face_numbers))
         if len(rows):
-            self._templates[rows] = 0
+            self._codes[rows] = _ZERO
             self._face_no[rows] = 0
         return len(rows)
 
     def wipe(self) -> None:
-        self._templates[:] = 0
+        self._codes[:] = _ZERO
 
     def search(
-        self, probes: NDArray[np.float32], queries: Sequence[Query]
-    ) -> Iterator[list[Candidate]]:
-        """probes: (Q, D), those of `queries`. Yields the candidates of each."""
+        self,
+        probes: NDArray[np.float32],
+        errors: NDArray[np.float32],
+        queries: Sequence[Query],
+    ) -> Iterator[list[int]]:
+        """probes: (Q, D), codes of those of `queries`; errors: (Q,), how far they are off. Yields
+        the numbers for each."""
+        step = code_step(self._dimension)
         k = min(_FIRST_K, self.rows)
         values, rows = self._index.search(probes, k)
         for i, query in enumerate(queries):
-            lowest = query.min_similarity - SLACK
+            off = errors[i] + (1 + errors[i]) * self._error
+            lowest = (query.min_similarity - SLACK - off) / step**2
             near, where, wide = values[i], rows[i], k
             while near[-1] >= lowest and wide < self.rows:
                 wide = min(wide * _WIDER, self.rows)
                 (near,), (where,) = self._index.search(probes[i : i + 1], wide)
-            yield self._candidates(query, where[near >= lowest])
-
-    def _candidates(self, query: Query, rows: NDArray[np.int64]) -> list[Candidate]:
-        if not len(rows):
-            return []
-        values = similarities(query.probe, self._templates[rows])
-        # A removed template has number 0, and similarity 0 that a very low threshold reaches.
-        wanted = at_least(values, query.min_similarity) & (self._face_no[rows] > 0)
-        return [
-            Candidate(face_no, photo_no, value)
-            for face_no, photo_no, value in zip(
-                self._face_no[rows[wanted]].tolist(),
-                self._photo_no[rows[wanted]].tolist(),
-                values[wanted].tolist(),
-                strict=True,
-            )
-        ]
+            numbers = self._face_no[where[near >= lowest]]
+            # A removed template has number 0, and similarity 0 that a very low threshold reaches.
+            yield numbers[numbers > 0].tolist()
 
 
 Parts = Iterator[_Segment]
 
 
 def _index(dimension: int) -> faiss.IndexScalarQuantizer:
+    """Its probes have to be whole numbers: it takes no others."""
     return faiss.IndexScalarQuantizer(
-        dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+        dimension, faiss.ScalarQuantizer.QT_8bit_direct_signed, faiss.METRIC_INNER_PRODUCT
     )

@@ -21,8 +21,8 @@ from searcher.seen_events import SeenEvents
 from searcher.template_repository import TemplateRepository
 
 log = logging.getLogger(__name__)
-NUMBER_BYTES = 8
-"""Face and photo number of a template."""
+NUMBER_BYTES = 4
+"""A face's number."""
 _FILLS_AT_ONCE = 2
 _FORGET_INTERVAL_S = 30.0
 
@@ -228,4 +228,4 @@ class Galleries:
 
 def _size_bytes(event: Event) -> int:
     assert event.pack is not None
-    return event.counts.faces * (2 * event.pack.dimension + NUMBER_BYTES)
+    return event.counts.faces * (event.pack.dimension + NUMBER_BYTES)

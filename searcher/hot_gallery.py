@@ -9,22 +9,21 @@ from itertools import chain
 from time import monotonic
 from uuid import UUID
 
-from common.candidate import Candidate
 from common.event import Event
 from common.template_rows import TemplateRows
 from searcher.block import SEGMENT_FACES, Block, Query
-from searcher.told import LEAST_BYTES, Told
+from searcher.found_faces import LEAST_BYTES, FoundFaces, RememberedFace
 
-INLINE_FACES = 8_192
+INLINE_FACES = 16_384
 """Up to here a pass takes less time than handing it to a thread, per 512 dimensions."""
 _SETTLED_S = 1.0
 _MOST_GAPS = 0.25
-_TOLD_SHARE = 0.05
-"""Room for what is told of faces, as a share of what the templates take."""
+_FOUND_SHARE = 0.25
+"""Room for the faces that were found lately, as a share of what all of them take."""
 _THREADS = min(os.cpu_count() or 1, 4)
 """Threads of one pass: a large block takes as much less time as there are idle cores."""
 
-Result = asyncio.Future[list[list[Candidate]]]
+Result = asyncio.Future[list[list[int]]]
 
 
 class GalleryClosed(Exception):
@@ -56,7 +55,7 @@ class HotGallery:
         self._changed_s = monotonic()
         self.event = event
         """As it was at the gallery's version."""
-        self.told = Told()
+        self.found = FoundFaces()
 
     @property
     def key(self) -> int:
@@ -78,7 +77,7 @@ class HotGallery:
 
     @property
     def size_bytes(self) -> int:
-        return self._block.size_bytes + self.told.size_bytes
+        return self._block.size_bytes + self.found.size_bytes
 
     @property
     def faces(self) -> int:
@@ -114,7 +113,7 @@ class HotGallery:
         """As `wipe`, while nobody else knows the gallery, or with the lock held."""
         self.close()
         self._block.wipe()
-        self.told = Told()
+        self.found.wipe()
 
     def apply(self, changes: Changes) -> None:
         """Move on to a later version. The lock must be held, from before the changes were read."""
@@ -123,18 +122,20 @@ class HotGallery:
             rows.wipe()
         self._block.remove(changes.deleted)
         for face_no in changes.deleted:
-            self.told.forget(face_no)
+            self.found.forget(face_no)
         self._changed_s = monotonic()
         self.event = changes.event
 
-    def remember(self, told: Mapping[int, bytes]) -> None:
-        """Keep what was told of faces for whoever finds them next."""
-        room = int(_TOLD_SHARE * self._block.size_bytes)
-        self.told.remember(told, max(room, LEAST_BYTES))
+    def remember(self, faces: Mapping[int, RememberedFace]) -> None:
+        """Keep what was read of faces for whoever finds them next."""
+        if self._closed:
+            return
+        room = int(_FOUND_SHARE * self._block.size_bytes)
+        self.found.remember(faces, max(room, LEAST_BYTES))
 
-    async def search(self, queries: Sequence[Query]) -> list[list[Candidate]]:
-        """All candidates of each query. Searches that wait for a pass share the next one. Raises
-        GalleryClosed."""
+    async def search(self, queries: Sequence[Query]) -> list[list[int]]:
+        """Numbers of the faces that each query may be after, as Block.search. Searches that wait
+        for a pass share the next one. Raises GalleryClosed."""
         if self._closed:
             raise GalleryClosed
         if self._pass is None and not self._lock.locked() and self.inline:
@@ -171,7 +172,7 @@ class HotGallery:
             if not result.done():
                 result.set_result(mine)
 
-    async def _search_in_threads(self, queries: Sequence[Query]) -> list[list[Candidate]]:
+    async def _search_in_threads(self, queries: Sequence[Query]) -> list[list[int]]:
         threads = max(1, min(self._block.segments, _THREADS))
         loop, parts = asyncio.get_running_loop(), self._block.parts()
         found = await asyncio.gather(

@@ -11,7 +11,7 @@ _PAGE = 2 * 1024 * 1024
 _COLLAPSE = 25
 
 
-def use_huge_pages(array: NDArray[np.float16]) -> None:
+def use_huge_pages(array: NDArray[np.uint8]) -> None:
     """Have the kernel hold what of an array fills pages of 2 MiB in such pages, now if it can
     (Linux 6.1), else as it finds the time. Where it does neither, nothing changes but the speed.
 

@@ -1,14 +1,16 @@
 """One event's gallery, in memory or in the database, at one version of the event."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import chain
 
 import asyncpg
+import numpy as np
 
-from common.candidate import Candidate
+from common.candidate import Candidate, Comparable, similar_enough
 from common.db.faces import EventFaces
 from common.db.pool import SnapshotNeeded
 from common.db.sql import load_queries
@@ -18,12 +20,16 @@ from common.names import FaceName
 from common.traces.span import stage
 from common.vision.types import EmbeddingVector
 from searcher.block import Query
+from searcher.found_faces import RememberedFace, Teller
 from searcher.galleries import Galleries
 from searcher.hot_gallery import GalleryClosed, HotGallery
 from searcher.template_repository import read_changes
-from searcher.told import Teller
 
 SQL = load_queries("searcher")
+_TOLD_AT_ONCE = 64
+"""Up to so many faces are read with all that is told of them, in one statement."""
+_COMPARED_AT_ONCE = 512
+"""Templates of one statement."""
 
 
 class Source(Enum):
@@ -71,6 +77,10 @@ class Gallery:
         self._tell = tell
         self._in_snapshot = in_snapshot
         self._searched: HotGallery | None = None
+        self._known: dict[int, RememberedFace] = {}
+        """Faces that were found, as far as they were read or remembered."""
+        self._read: dict[int, RememberedFace] = {}
+        """Those that were read."""
         self._counts: EventCounts | None = None
         """The event's, where it was seen since the search began to be as it is here."""
         self._faces = EventFaces(connection, event)
@@ -85,9 +95,9 @@ class Gallery:
             with suppress(GalleryClosed), stage("memory") as span:
                 if span is not None:
                     span.tell(faces=hot.faces)
-                found_hot = await self._in_memory(hot, queries)
+                possible = await self._in_memory(hot, queries)
                 self._searched = hot
-                return Found([self._known(some) for some in found_hot], Source.MEMORY)
+                return Found(await self._compare(hot, queries, possible), Source.MEMORY)
         found, source = [], Source.SCAN
         for query in queries:
             nearest = None if exact else await self._by_graph(query)
@@ -96,8 +106,9 @@ class Gallery:
             found.append(nearest if nearest is not None else await self._by_scan(query))
         return Found(found, source)
 
-    async def _in_memory(self, hot: HotGallery, queries: Sequence[Query]) -> list[list[Candidate]]:
-        """A pass; one that takes a while, while the database tells of the event."""
+    async def _in_memory(self, hot: HotGallery, queries: Sequence[Query]) -> list[list[int]]:
+        """Numbers of the faces that each query may be after, by a pass; one that takes a while,
+        while the database tells of the event."""
         if self._in_snapshot or hot.inline:
             return await hot.search(queries)
         confirmed, found = await asyncio.gather(
@@ -134,9 +145,55 @@ class Gallery:
             hot.event = event  # its own fields may have changed
         return True
 
-    def _known(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
-        """Without faces that came after the snapshot: another search may have brought them in."""
-        return [each for each in candidates if each.face_no < self._event.next_face_no]
+    async def _compare(
+        self, hot: HotGallery, queries: Sequence[Query], possible: Sequence[Sequence[int]]
+    ) -> Sequence[Sequence[Candidate]]:
+        """The candidates of each query among the faces that it may be after, by their templates:
+        those that are remembered, then those of the database.
+
+        Without faces that came after the snapshot: another search may have brought them in.
+        """
+        wanted = [{n for n in some if n < self._event.next_face_no} for some in possible]
+        found: list[list[Candidate]] = [[] for _ in queries]
+
+        def compare(faces: Iterable[Comparable]) -> None:
+            faces = list(faces)
+            for query, numbers, candidates in zip(queries, wanted, found, strict=True):
+                mine = [face for face in faces if face[0] in numbers]
+                candidates += similar_enough(query.probe, query.min_similarity, mine)
+
+        everybody = set(chain.from_iterable(wanted))
+        remembered = ((number, hot.found.get(number)) for number in everybody)
+        self._known = {number: face for number, face in remembered if face is not None}
+        # At once: what is remembered may be forgotten, and is overwritten then.
+        compare(_comparable(self._known))
+        missing = [number for number in everybody if number not in self._known]
+        if len(missing) > _TOLD_AT_ONCE:
+            for start in range(0, len(missing), _COMPARED_AT_ONCE):
+                some = missing[start : start + _COMPARED_AT_ONCE]
+                templates = await self._faces.templates_by_no(some)
+                compare((number, *templates[number]) for number in templates)
+            self._counts = None  # what was seen of the event was seen before these
+        elif missing:
+            await self._read_faces(missing)
+            compare(_comparable(self._read))
+        return found
+
+    async def _read_faces(self, numbers: Sequence[int]) -> None:
+        """Faces with what is told of them, and the event's counts."""
+        with stage("matches") as span:
+            if span is not None:
+                span.tell(rows=len(numbers))
+            self._counts, found = await self._faces.with_photos(numbers)
+        self._read |= {
+            number: RememberedFace(
+                each.face.photo_no,
+                each.template.astype(np.float16),
+                self._tell(self._event.name, each.face, each.photo),
+            )
+            for number, each in found.items()
+        }
+        self._known |= self._read
 
     async def _by_graph(self, query: Query) -> list[Candidate] | None:
         if self._event.relation is None:
@@ -158,28 +215,19 @@ class Gallery:
 
     async def matches(self, page: Sequence[Candidate]) -> tuple[Event, list[Match]]:
         """Candidates with what is told of them, and the event that all of this was read of."""
-        told = self._told(page)
-        missing = [each.face_no for each in page if each.face_no not in told]
-        read: dict[int, bytes] = {}
-        counts = self._counts
-        if missing or counts is None:
-            with stage("matches") as span:
-                if span is not None:
-                    span.tell(rows=len(missing))
-                counts, found = await self._faces.with_photos(missing)
-            read = {number: self._tell(self._event.name, *facts) for number, facts in found.items()}
+        missing = [each.face_no for each in page if each.face_no not in self._known]
+        if missing or self._counts is None:
+            await self._read_faces(missing)
+        assert self._counts is not None
         hot = self._searched
         if hot is not None and hot.event.version == self._event.version:
-            hot.remember(read)
-        event = replace(self._event, counts=counts)
-        return event, [Match(each, (told | read)[each.face_no]) for each in page]
+            hot.remember(self._read)
+        event = replace(self._event, counts=self._counts)
+        return event, [Match(each, self._known[each.face_no].told) for each in page]
 
-    def _told(self, page: Sequence[Candidate]) -> dict[int, bytes]:
-        """What memory knows to tell of candidates."""
-        if self._searched is None:
-            return {}
-        known = ((each.face_no, self._searched.told.get(each.face_no)) for each in page)
-        return {number: sent for number, sent in known if sent is not None}
+
+def _comparable(faces: dict[int, RememberedFace]) -> Iterator[Comparable]:
+    return ((number, face.photo_no, face.template) for number, face in faces.items())
 
 
 async def read_template(

@@ -22,6 +22,7 @@ from common.traces.span import stage
 from common.vision.types import Pack
 from searcher import block
 from searcher.candidates import best_per_photo, nearest, page_of
+from searcher.found_faces import Teller
 from searcher.galleries import Galleries
 from searcher.probes import (
     EmbeddingProbe,
@@ -34,7 +35,6 @@ from searcher.probes import (
 )
 from searcher.repository import Found, Gallery, Match, Source
 from searcher.thresholds import Cut, Thresholds
-from searcher.told import Teller
 
 log = logging.getLogger(__name__)
 _BY_WHAT_WAS_KNOWN = (InvalidArgument, FaceNotFound, PackMismatch)

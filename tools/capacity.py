@@ -44,7 +44,7 @@ class Sizes:
     """Without indexes: what looking through all events reads."""
     log_face: int = 1490
     """Of Postgres' log, for a face and its share of the photo, before compression."""
-    memory_face: int = 1032
+    memory_face: int = 516
     """In a Searcher's memory."""
 
 
@@ -174,7 +174,7 @@ def _million(capacity: Capacity) -> Iterator[str]:
     )
     yield (
         f"| in a Searcher's memory | {_bytes(MILLION * sizes.memory_face)} "
-        f"| {sizes.memory_face:,} B a face: 2 x 512 + 8 |"
+        f"| {sizes.memory_face:,} B a face: 512 + 4 |"
     )
     yield (
         f"| indexing | {capacity.core_hours(MILLION):,.1f} core hours "

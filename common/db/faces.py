@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
-import numpy as np
 
-from common.candidate import Candidate
+from common.candidate import Candidate, similar_enough
 from common.db.copy_stream import TemplateStream
 from common.db.events import counts_from_row, standing_from_row
 from common.db.photos import face_from_row, found_photo_from_row
@@ -15,8 +14,8 @@ from common.db.pool import SnapshotNeeded
 from common.db.sql import load_queries
 from common.event import Event, EventCounts
 from common.names import MAX_FACE_NO
-from common.photo import FoundPhoto, StoredFace
-from common.similarity import SLACK, at_least, similarities
+from common.photo import FoundFace, StoredFace
+from common.similarity import SLACK
 from common.template_rows import TemplateRows
 from common.vision.types import EmbeddingVector
 
@@ -72,33 +71,32 @@ class EventFaces:
         rows = await self._by_no("faces_by_no", numbers)
         return {row["face_no"]: face_from_row(row) for row in rows}
 
-    async def with_photos(
-        self, numbers: Sequence[int]
-    ) -> tuple[EventCounts, dict[int, tuple[StoredFace, FoundPhoto]]]:
-        """The event's counts now, and faces by number with their photos.
+    async def with_photos(self, numbers: Sequence[int]) -> tuple[EventCounts, dict[int, FoundFace]]:
+        """The event's counts now, and faces by number with their photos and templates.
 
         Raises SnapshotNeeded where the event is no more as it was, or one of the faces is gone: so
         what was read of it before is of one piece with these.
         """
         key = self._event.name.key
-        faces: dict[int, StoredFace] = {}
+        faces: dict[int, asyncpg.Record] = {}
         if not numbers:
             rows = await self._connection.fetch(SQL["standing"], key)
         elif self._own is None:
             rows = await self._fetch(self._shared, "faces_with_photos", [numbers])
-            faces = {row["face_no"]: face_from_row(row) for row in rows if row["face_no"]}
+            faces = {row["face_no"]: row for row in rows if row["face_no"]}
         else:
-            faces = {n: face_from_row(self._known[n]) for n in numbers if n in self._known}
-            faces |= await self.by_no([number for number in numbers if number not in faces])
-            wanted = list({face.photo_no for face in faces.values()})
+            faces = {n: self._known[n] for n in numbers if n in self._known}
+            unknown = [number for number in numbers if number not in faces]
+            faces |= {row["face_no"]: row for row in await self._by_no("faces_by_no", unknown)}
+            wanted = list({face["photo_no"] for face in faces.values()})
             rows = await self._connection.fetch(SQL["photos_by_no"], key, wanted)
         photos = {row["photo_no"]: found_photo_from_row(row) for row in rows if row.get("photo_no")}
         if not rows or standing_from_row(rows[0]) != self._event.standing:
             raise SnapshotNeeded
         found = {
-            number: (face, photos[face.photo_no])
-            for number, face in faces.items()
-            if face.photo_no in photos
+            number: FoundFace(face_from_row(row), photos[row["photo_no"]], row["embedding"])
+            for number, row in faces.items()
+            if row["photo_no"] in photos
         }
         if len(found) < len(numbers):
             raise SnapshotNeeded
@@ -113,13 +111,14 @@ class EventFaces:
 
     async def template(self, face_no: int) -> tuple[int, EmbeddingVector] | None:
         """Photo number and template (D,) of a face."""
-        rows = await self._by_no("templates_by_no", [face_no])
-        return (rows[0]["photo_no"], rows[0]["embedding"]) if rows else None
+        return (await self.templates_by_no([face_no])).get(face_no)
 
-    async def templates_by_no(self, numbers: Sequence[int]) -> dict[int, EmbeddingVector]:
-        """Templates (D,) of those of the faces that are there, by number."""
+    async def templates_by_no(
+        self, numbers: Sequence[int]
+    ) -> dict[int, tuple[int, EmbeddingVector]]:
+        """Photo numbers and templates (D,) of those of the faces that are there, by number."""
         rows = await self._by_no("templates_by_no", numbers)
-        return {row["face_no"]: row["embedding"] for row in rows}
+        return {row["face_no"]: (row["photo_no"], row["embedding"]) for row in rows}
 
     async def exact(self, probe: EmbeddingVector, min_similarity: float) -> list[Candidate]:
         """Every face at or above the threshold, in no order."""
@@ -261,11 +260,5 @@ async def remove_faces(
 def _candidates(
     rows: Sequence[asyncpg.Record], probe: EmbeddingVector, min_similarity: float
 ) -> list[Candidate]:
-    if not rows:
-        return []
-    values = similarities(probe, np.stack([row["embedding"] for row in rows]))
-    return [
-        Candidate(row["face_no"], row["photo_no"], float(value))
-        for row, value, wanted in zip(rows, values, at_least(values, min_similarity), strict=True)
-        if wanted
-    ]
+    faces = [(row["face_no"], row["photo_no"], row["embedding"]) for row in rows]
+    return similar_enough(probe, min_similarity, faces)

@@ -71,9 +71,9 @@ SELECT e.uid, e.version, e.revision, e.relation, e.relation_mark, e.photos_index
 -- relation with its range. $1 event_id, $2 pack_id, $3 first face number, $4 face number to end before, in all of them.
 
 -- faces_by_no --
--- $5 face numbers. Without templates.
+-- $5 face numbers.
 SELECT f.face_no, f.photo_no, f.x, f.y, f.width, f.height, f.detection_score, f.quality_score, f.sharpness,
-       f.brightness, f.yaw, f.pitch, f.roll, f.landmarks
+       f.brightness, f.yaw, f.pitch, f.roll, f.landmarks, f.embedding
   FROM unnest($5::int[]) AS wanted (face_no)
  CROSS JOIN LATERAL (SELECT * FROM {faces} f
                       WHERE f.event_id = $1 AND f.pack_id = $2 AND f.face_no = wanted.face_no LIMIT 1) f
@@ -86,8 +86,8 @@ SELECT e.uid, e.version, e.revision, e.relation, e.relation_mark, e.photos_index
        (SELECT coalesce(sum(i.pending), 0)::int FROM ingest i
          WHERE i.event_id = $1 AND i.heartbeat > now() - interval '15 seconds') AS photos_pending,
        f.face_no, f.photo_no, f.x, f.y, f.width, f.height, f.detection_score, f.quality_score, f.sharpness,
-       f.brightness, f.yaw, f.pitch, f.roll, f.landmarks, p.photo_id, p.file_name, p.source_uri, p.capture_time,
-       p.attributes, p.width AS photo_width, p.height AS photo_height
+       f.brightness, f.yaw, f.pitch, f.roll, f.landmarks, f.embedding, p.photo_id, p.file_name, p.source_uri,
+       p.capture_time, p.attributes, p.width AS photo_width, p.height AS photo_height
   FROM event e
   LEFT JOIN (unnest($5::int[]) AS wanted (face_no)
              CROSS JOIN LATERAL (SELECT * FROM {faces} f

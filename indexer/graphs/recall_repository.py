@@ -76,7 +76,7 @@ class RecallRepository:
             async with self._database.snapshot(event.name) as connection:
                 faces = EventFaces(connection, event)
                 found = await faces.templates_by_no(numbers)
-                own = [(number, found[number]) for number in numbers if number in found][:count]
+                own = [(number, found[number][1]) for number in numbers if number in found][:count]
                 if not own:
                     return []
                 views = np.stack(fresh_views(await _people(faces, event, own)))

@@ -191,10 +191,10 @@ async def test_events_take_turns_in_a_small_memory(
 ) -> None:
     dimension = FakeEngine().pack.dimension
     strangers = list(range(600, 700))
-    of_one = 2 * (1 + len(strangers)) * (2 * dimension + 8)
-    of_told = of_one // 4  # at least what is remembered of two found faces
+    of_one = 2 * (1 + len(strangers)) * (dimension + 4)
+    of_found = of_one // 4  # at least what is remembered of two found faces
     async with serving(
-        database.settings, vision, searcher_settings=with_memory(2 * (of_one + of_told))
+        database.settings, vision, searcher_settings=with_memory(2 * (of_one + of_found))
     ) as servers:
         for event in ("one", "two", "three", "large"):
             await new_event(servers, event)
@@ -204,7 +204,7 @@ async def test_events_take_turns_in_a_small_memory(
             assert len((await hot(servers, event)).matches) == 2
         assert metric(servers, "facepass_gallery_events") == 2
         templates = 2 * of_one
-        assert templates <= metric(servers, "facepass_gallery_bytes") <= templates + 2 * of_told
+        assert templates <= metric(servers, "facepass_gallery_bytes") <= templates + 2 * of_found
         assert metric(servers, "facepass_gallery_faces") == 4 * (1 + len(strangers))
         assert metric(servers, "facepass_gallery_evictions_total", reason="memory") == 1
         # The least recently used one had to go, and is filled again.
@@ -220,7 +220,7 @@ async def test_events_take_turns_in_a_small_memory(
             await put(servers, "one", f"one-{shot}", [ANNA, *strangers], shot)
         assert len((await search(servers, "one", ANNA)).matches) == 6
         assert len((await search(servers, "one", ANNA)).matches) == 6
-        assert metric(servers, "facepass_gallery_bytes") <= 2 * (of_one + of_told)
+        assert metric(servers, "facepass_gallery_bytes") <= 2 * (of_one + of_found)
 
 
 async def test_no_memory_means_the_database(database: Any, vision: Any, serving: Any) -> None:

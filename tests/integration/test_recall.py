@@ -107,7 +107,8 @@ async def test_a_graph_that_gives_nothing_is_not_believed(
     everybody, strangers = range(1, 3_001), range(5_000, 5_005)
     async with pool.snapshot(event.name) as connection:
         faces = EventFaces(connection, event)
-        there = await faces.templates_by_no(everybody)
+        read = await faces.templates_by_no(everybody)
+        there = {number: template for number, (_, template) in read.items()}
         by_graph = {n: await faces.nearest(there[n], SAME, 1) for n in everybody}
     in_vain = [number for number, found in by_graph.items() if found is None]
     assert [] not in by_graph.values() and 0 < len(in_vain) < len(by_graph) / 2

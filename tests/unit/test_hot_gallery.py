@@ -12,13 +12,13 @@ import pytest
 from numpy.typing import NDArray
 
 from common.calibration import Calibration
-from common.candidate import Candidate
 from common.event import Event, EventCounts, EventFields, StoredPack
 from common.names import EventName
 from common.template_rows import TemplateRows
 from common.templates.space import PlainSpace
 from searcher import hot_gallery
 from searcher.block import Block, Parts, Query
+from searcher.found_faces import RememberedFace
 from searcher.hot_gallery import Changes, HotGallery
 
 D, PEOPLE, FACES = 64, 20, 2000
@@ -45,8 +45,8 @@ def rows(first: int, count: int) -> TemplateRows:
     return TemplateRows(numbers, numbers, people()[numbers % PEOPLE].astype(np.float16))
 
 
-def numbers(found: Sequence[Sequence[Candidate]]) -> list[int]:
-    return sorted(candidate.face_no for some in found for candidate in some)
+def numbers(found: Sequence[Sequence[int]]) -> list[int]:
+    return sorted(number for some in found for number in some)
 
 
 def of_person(person: int, count: int = FACES) -> list[int]:
@@ -75,7 +75,7 @@ async def test_each_search_gets_its_own_answer_of_few_passes(
     search_some = Block.search_some
     passes: list[Parts] = []
 
-    def counted(self: Block, queries: Sequence[Query], parts: Parts) -> list[list[Candidate]]:
+    def counted(self: Block, queries: Sequence[Query], parts: Parts) -> list[list[int]]:
         if not any(parts is each for each in passes):
             passes.append(parts)
             together.append(len(queries))
@@ -107,16 +107,28 @@ async def test_who_goes_away_leaves_the_others_their_answer(gallery: HotGallery)
     assert numbers(await gallery.search([query(1)])) == of_person(1)
 
 
-def test_room_for_what_is_told_grows_with_the_gallery(
+def face() -> RememberedFace:
+    return RememberedFace(1, np.ones(D, dtype=np.float16), b"told")
+
+
+def test_room_for_found_faces_grows_with_the_gallery(
     gallery: HotGallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    templates = gallery.size_bytes
-    gallery.remember({number: b"told" for number in range(FACES)})
-    assert gallery.told.get(0) == b"told"
+    templates, first = gallery.size_bytes, face()
+    gallery.remember({number: face() if number else first for number in range(FACES // 2)})
+    assert gallery.found.get(0) is first
     monkeypatch.setattr(hot_gallery, "LEAST_BYTES", 0)
-    gallery.remember({FACES: b"told"})
-    assert gallery.told.get(0) is None and gallery.told.get(FACES) == b"told"
-    assert 0.04 * templates < gallery.told.size_bytes <= 0.05 * templates
+    gallery.remember({FACES: face()})
+    assert gallery.found.get(0) is None and gallery.found.get(FACES) is not None
+    assert 0.24 * templates < gallery.found.size_bytes <= 0.25 * templates
+
+
+def test_nothing_is_remembered_in_a_gallery_that_was_wiped(gallery: HotGallery) -> None:
+    first = face()
+    gallery.remember({1: first})
+    gallery.wipe_now()
+    gallery.remember({2: face()})
+    assert gallery.size_bytes == 0 and not first.template.any()
 
 
 async def test_changes_wait_for_the_pass_under_way(gallery: HotGallery) -> None:
