@@ -1,7 +1,8 @@
 """The one similarity: the same to the last decimal told, whichever index found the face.
 
-Postgres, faiss and the exact scan sum in different orders and precisions. They only choose whom to
-look at, with SLACK to spare; what is told, ordered and compared with a threshold is computed here.
+Postgres and the galleries in memory sum in different orders and precisions. They only choose whom
+to look at, with SLACK to spare; what is told, ordered and compared with a threshold is computed
+here.
 """
 
 import numpy as np

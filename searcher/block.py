@@ -24,8 +24,8 @@ _FIRST_K, _WIDER = 64, 8
 _SPREAD = 6.0
 """Numbers of a template are cut off beyond so many times of what they are on average."""
 _MOST = 127
-_ZERO = 128
-"""The code of 0."""
+ZERO = 128
+"""What 0 is kept as: codes are kept without a sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Block:
         it has time for."""
         found: list[list[int]] = [[] for _ in queries]
         probes = np.asarray([query.probe for query in queries], dtype=np.float32)
-        codes, errors = _coded(probes)
+        codes, errors = codes_of(probes)
         for segment in parts:
             for i, more in enumerate(segment.search(codes, errors, queries)):
                 found[i].extend(more)
@@ -113,10 +113,11 @@ def code_step(dimension: int) -> float:
     return min(1.0, _SPREAD / math.sqrt(dimension)) / _MOST
 
 
-def _coded(
+def codes_of(
     vectors: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Codes of unit vectors (N, D), whole numbers (N, D), and how far each is from its code: (N,).
+    """Codes of unit vectors (N, D), whole numbers of -127 to 127 (N, D), and how far each vector is
+    from its code: (N,).
 
     vectors: is overwritten.
     """
@@ -161,7 +162,7 @@ class _Segment:
         codes[:before] = self._codes
         self._write(codes[before:], rows.templates)
         # Not grown in place: the vector would leave what it held where it was.
-        self._codes[:] = _ZERO
+        self._codes[:] = ZERO
         self._codes = codes
         del old
         self._face_no = np.concatenate([self._face_no, rows.face_no])
@@ -170,9 +171,9 @@ class _Segment:
 
     def _write(self, memory: NDArray[np.uint8], templates: NDArray[np.float16]) -> None:
         """memory, templates: (N, D)."""
-        codes, errors = _coded(templates.astype(np.float32))
+        codes, errors = codes_of(templates.astype(np.float32))
         self._error = max(self._error, float(errors.max()))
-        codes += _ZERO
+        codes += ZERO
         memory[:] = codes
         codes[:] = 0
 
@@ -180,12 +181,12 @@ class _Segment:
         """A template of zeros is similar to nobody; and nothing is left of the old one."""
         rows = np.flatnonzero(np.isin(self._face_no, face_numbers))
         if len(rows):
-            self._codes[rows] = _ZERO
+            self._codes[rows] = ZERO
             self._face_no[rows] = 0
         return len(rows)
 
     def wipe(self) -> None:
-        self._codes[:] = _ZERO
+        self._codes[:] = ZERO
 
     def search(
         self,

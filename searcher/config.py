@@ -32,8 +32,9 @@ class GallerySettings(SettingsBlock):
     """Galleries in the query server's memory."""
 
     memory_bytes: int = Field(default=1024 * MIB, ge=0, le=1024**4)
-    """Most memory for templates of events that were searched lately: about 1 KiB a face at 512
-    dimensions. Events beyond are searched in the database. 0: none is kept in memory."""
+    """Most memory for templates of events that were searched lately: about half a KiB a face at 512
+    dimensions, and up to a quarter more for what was found of them. Events beyond are searched in
+    the database. 0: none is kept in memory."""
 
 
 class SearcherSettings(CommonSettings):

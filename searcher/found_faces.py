@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from common.names import EventName
 from common.photo import FoundPhoto, StoredFace
 
-LEAST_BYTES = 1024 * 1024
+LEAST_BYTES = 4 * 1024 * 1024
 """A gallery's room for the faces that were found lately, however small it is."""
 _ENTRY_BYTES = 480
 """What Python adds to one entry."""

@@ -26,7 +26,7 @@ from searcher.hot_gallery import GalleryClosed, HotGallery
 from searcher.template_repository import read_changes
 
 SQL = load_queries("searcher")
-_TOLD_AT_ONCE = 64
+_TOLD_AT_ONCE = 128
 """Up to so many faces are read with all that is told of them, in one statement."""
 _COMPARED_AT_ONCE = 512
 """Templates of one statement."""

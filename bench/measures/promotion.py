@@ -69,7 +69,10 @@ def _figures(
     waited, before = max(stalls) * 1000, max(quiet) * 1000
     longest = max(load.longest_ms for load in loads)
     bar, none = Bar("<=", 100), Bar("<=", 0)
-    commits, many = f"of {len(stalls):,} commits", f"of {searches:,} searches"
+    worst = stalls.index(max(stalls))
+    at_s = sum(stalls[:worst]) + worst * _WRITE_EVERY_S
+    commits = f"of {len(stalls):,} commits; {at_s:.0f} s after its beginning"
+    many = f"of {searches:,} searches"
     return [
         Figure("stall_ms", f"{what}: longest commit", waited, "ms", bar, note=commits),
         Figure("stall_ms_before", f"{what}: the same before it", before, "ms"),

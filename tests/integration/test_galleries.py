@@ -20,6 +20,7 @@ from common.metrics import Metrics
 from common.names import EventName
 from common.vision.fake.engine import FakeEngine
 from common.vision.fake.photos import fake_photo
+from searcher import repository
 from searcher.config import GallerySettings, SearcherServerSettings, SearcherSettings
 from searcher.galleries import Galleries
 from searcher.template_repository import TemplateRepository
@@ -184,6 +185,30 @@ async def test_low_thresholds_answer_with_every_face(gala: Any) -> None:
     await everything()
     await gala.indexer.DeleteFace(indexer_pb2.DeleteFaceRequest(name=face))
     assert (await everything()).matches == scanned.matches
+
+
+async def test_many_matches_are_those_of_the_database(
+    gala: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than are read with all that is told of them, in several statements and pages."""
+    for first in (500, 600):
+        await put(gala, "gala", f"crowd-{first}", list(range(first, first + 100)), 1)
+    everything = partial(search, gala, "gala", ANNA, min_similarity=1e-6, group_by=FACES)
+    scanned = await everything(page_size=1000)
+    assert scanned.source == pb.SEARCH_SOURCE_SCAN and len(scanned.matches) > 80
+    await hot(gala, "gala")
+    monkeypatch.setattr(repository, "_TOLD_AT_ONCE", 10)
+    monkeypatch.setattr(repository, "_COMPARED_AT_ONCE", 25)
+    token, pages = "", []
+    while token or not pages:
+        page = await everything(page_size=30, page_token=token)
+        assert page.source == pb.SEARCH_SOURCE_MEMORY
+        assert page.total_matches == len(scanned.matches)
+        pages.append(page)
+        token = page.next_page_token
+    assert [match for page in pages for match in page.matches] == list(scanned.matches)
+    # What all pages have told is remembered.
+    assert (await everything(page_size=1000)).matches == scanned.matches
 
 
 async def test_events_take_turns_in_a_small_memory(

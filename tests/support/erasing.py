@@ -12,6 +12,7 @@ from facepass.v1 import erasures_pb2
 from numpy.typing import NDArray
 
 from common.vision.fake.engine import FakeEngine
+from searcher.block import ZERO, codes_of
 
 _ENTRY = np.dtype("<u8")
 _PRESENT_OR_SWAPPED = np.uint64(62)
@@ -58,9 +59,13 @@ def hits_in_files(folder: Path, templates: Iterable[NDArray[np.float32]]) -> dic
 
 def hits_in_memory(pid: int, templates: Iterable[NDArray[np.float32]]) -> int:
     """How often the beginning of any of the templates stands in the memory of a process, as it is
-    stored, as Postgres sends it, and as it is computed with. Raises PermissionError."""
-    halves = [template.astype(np.float16)[:_PIECE] for template in templates]
-    wanted = [half.astype(kind).tobytes() for half in halves for kind in ("<f2", ">f2", "<f4")]
+    stored, as Postgres sends it, as it is computed with, and as a gallery keeps it. Raises
+    PermissionError."""
+    halves = [template.astype(np.float16) for template in templates]
+    kinds = ("<f2", ">f2", "<f4")
+    wanted = [half[:_PIECE].astype(kind).tobytes() for half in halves for kind in kinds]
+    codes, _ = codes_of(np.array(halves, dtype=np.float32))
+    wanted += [code[:_PIECE].tobytes() for code in (codes + ZERO).astype(np.uint8)]
     return count_in_memory(pid, wanted)
 
 

@@ -134,6 +134,8 @@ def test_nothing_is_remembered_in_a_gallery_that_was_wiped(gallery: HotGallery) 
 async def test_changes_wait_for_the_pass_under_way(gallery: HotGallery) -> None:
     searches = [asyncio.create_task(gallery.search([query(5)])) for _ in range(10)]
     await asyncio.sleep(0)
+    stays, goes = face(), face()
+    gallery.remember({5: stays, 6: goes})
     async with gallery.lock:
         later = replace(gallery.event, version=2, next_face_no=FACES + 101)
         gallery.apply(Changes(later, [rows(FACES + 1, 100)], of_person(6)))
@@ -146,6 +148,8 @@ async def test_changes_wait_for_the_pass_under_way(gallery: HotGallery) -> None:
     ]
     assert gallery.faces == FACES + 100 - len(gone)
     assert gallery.event == later
+    assert gallery.found.get(5) is stays
+    assert gallery.found.get(6) is None and not goes.template.any()
 
 
 async def test_a_pass_that_fails_is_everybodys_error_and_the_next_one_works(
