@@ -199,7 +199,7 @@ async def test_many_matches_are_those_of_the_database(
     await hot(gala, "gala")
     monkeypatch.setattr(repository, "_TOLD_AT_ONCE", 10)
     monkeypatch.setattr(repository, "_COMPARED_AT_ONCE", 25)
-    token, pages = "", []
+    token, pages = "", list[pb.SearchResponse]()
     while token or not pages:
         page = await everything(page_size=30, page_token=token)
         assert page.source == pb.SEARCH_SOURCE_MEMORY
