@@ -66,8 +66,9 @@ def interleaved(rounds: int, *samples: Callable[[int], float]) -> list[Rounds]:
 def call_by_call(
     rounds: int, calls: Callable[[int], Sequence[Sequence[Callable[[], object]]]]
 ) -> list[Rounds]:
-    """Median seconds of several things in each round, one call of each by turns: all of them then
-    find the caches and the clock of the processor as the others leave them.
+    """Median seconds of several things in each round, one call of each by turns, and every other
+    turn the other way round: none of them always finds the processor's caches and clock as a
+    certain other one leaves them.
 
     calls: of a round's number, for each thing as many.
     """
@@ -75,8 +76,8 @@ def call_by_call(
     for number in range(rounds):
         lists = calls(number)
         times: list[list[float]] = [[] for _ in lists]
-        for turn in zip(*lists, strict=True):
-            for values, call in zip(times, turn, strict=True):
+        for i, turn in enumerate(zip(*lists, strict=True)):
+            for values, call in list(zip(times, turn, strict=True))[:: -1 if i % 2 else 1]:
                 started = perf_counter()
                 call()
                 values.append(perf_counter() - started)

@@ -49,7 +49,9 @@ def measure(stage: Stage, promotions: Promotions, hot: Searches, cold: Searches)
     """Longest wait of a writer, and failed searches, while the event gets its graph."""
     event, (probes, _) = stage.events[_LABEL], stage.views(_LABEL)
     requests = [request_of(event, probe) for probe in probes]
-    # A commit may wait for the disk to take what was written before all this.
+    # A commit may wait for the disk to take what was written before all this: this Postgres, unlike
+    # others, was never left to itself since it was filled.
+    stage.runner.run(stage.ground.checkpoint(MANY))
     os.sync()
     with ExitStack() as stack:
         callers = [
