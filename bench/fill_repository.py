@@ -22,6 +22,7 @@ PACK = replace(
     confident_similarity=0.5,
 )
 _AT_A_TIME = 50_000
+_CHECKPOINT_TIMEOUT_S = 600
 _REALS = (
     "x", "y", "width", "height", "detection_score", "quality_score", "sharpness", "brightness",
     "yaw", "pitch", "roll",
@@ -122,3 +123,13 @@ def _faces(numbers: Mapping[str, Column], templates: Templates, pack_id: int) ->
 
 def _random_bytes(count: int, length: int) -> Column:
     return np.random.default_rng(1).integers(256, size=(count, length), dtype=">u1")
+
+
+async def checkpoint(superuser_dsn: str) -> None:
+    """Have a server write all that it holds to its files, as it does every few minutes where nobody
+    measures."""
+    connection = await asyncpg.connect(superuser_dsn)
+    try:
+        await connection.execute("CHECKPOINT", timeout=_CHECKPOINT_TIMEOUT_S)
+    finally:
+        await connection.close()

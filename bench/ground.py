@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Protocol
 from urllib.request import urlopen
 
-import asyncpg
 import grpc
 import psutil
 
@@ -26,7 +25,6 @@ from standalone.embedded import EmbeddedPostgres, Role
 
 ROOT = Path(__file__).resolve().parents[1]
 _START_TIMEOUT_S = 120
-_CHECKPOINT_TIMEOUT_S = 600
 _SETTINGS = {
     "FACEPASS_ENGINE__KIND": "fake",
     "FACEPASS_ENGINE__WORKERS": "1",
@@ -85,14 +83,8 @@ class Ground:
     def server_dsn(self, database: str) -> str:
         return self._postgres.dsn(Role.SERVER, database)
 
-    async def checkpoint(self, database: str) -> None:
-        """Have the database's server write all that it holds to its files, as it does every few
-        minutes where nobody measures."""
-        connection = await asyncpg.connect(self._postgres.dsn(Role.SUPERUSER, database))
-        try:
-            await connection.execute("CHECKPOINT", timeout=_CHECKPOINT_TIMEOUT_S)
-        finally:
-            await connection.close()
+    def superuser_dsn(self, database: str) -> str:
+        return self._postgres.dsn(Role.SUPERUSER, database)
 
     def create_database(self, database: str) -> None:
         """Make a migrated database."""

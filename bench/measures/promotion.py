@@ -12,6 +12,7 @@ from facepass.v1.indexer_pb2_grpc import IndexerStub
 from google.longrunning import operations_pb2, operations_pb2_grpc
 
 from bench.figures import Bar, Figure
+from bench.fill_repository import checkpoint
 from bench.load import Load, searching
 from bench.searches import Searches, request_of
 from bench.stage import MANY, Stage
@@ -51,7 +52,7 @@ def measure(stage: Stage, promotions: Promotions, hot: Searches, cold: Searches)
     requests = [request_of(event, probe) for probe in probes]
     # A commit may wait for the disk to take what was written before all this: this Postgres, unlike
     # others, was never left to itself since it was filled.
-    stage.runner.run(stage.ground.checkpoint(MANY))
+    stage.runner.run(checkpoint(stage.ground.superuser_dsn(MANY)))
     os.sync()
     with ExitStack() as stack:
         callers = [
