@@ -48,7 +48,7 @@ test: setup ## Run the tests, less the slow ones.
 test-full: setup buf ## Run every test.
 	$(PYTEST)
 
-test-chaos: setup ## Break everything at length and write docs/reliability.md and docs/security.md: less than half an hour.
+test-chaos: setup ## Break everything at length and write docs/reliability.md and docs/security.md: about half an hour.
 	rm -f .chaos-figures
 	$(LONG) -n 4 $(BY_FILE) -m 'not alone' || touch .chaos-failed
 	$(LONG) -n 0 -m alone || touch .chaos-failed
